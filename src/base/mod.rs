@@ -1,0 +1,6 @@
+//! Helpers that know nothing of distill: clock, files, canonical JSON, spill sorting.
+
+pub mod clock;
+pub mod fs;
+pub mod json;
+pub mod sort;

@@ -1,0 +1,3 @@
+//! The `distill` binary.
+
+fn main() {}
