@@ -2,3 +2,4 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod json;
+mod records;
