@@ -8,3 +8,4 @@
 pub mod base;
 pub mod object;
 pub mod record;
+pub mod tree;

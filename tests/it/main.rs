@@ -3,3 +3,4 @@
 
 mod json;
 mod records;
+mod tree;
