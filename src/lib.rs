@@ -9,3 +9,4 @@ pub mod base;
 pub mod object;
 pub mod record;
 pub mod tree;
+pub mod store;

@@ -3,4 +3,9 @@
 
 mod json;
 mod records;
+mod store;
+mod store_crash;
+mod store_damage;
+mod store_format;
+mod store_processes;
 mod tree;

@@ -1,0 +1,210 @@
+//! Looking objects up: asking the packs, latest first, and hashing what they give.
+//!
+//! Rests on the opened packs. Invariants: every object returned has been hashed again; a damaged or missing pack does not
+//! hide objects that lie in others, and is an error where it might hold what was asked for; a reader that loses a pack to
+//! a merge or a collection loads the catalogue again and looks again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::opened::Snapshot;
+use super::opened::Store;
+use super::pack::Entry;
+use super::pack::PackReader;
+use super::pack::slice_of;
+use crate::object::Exists;
+use crate::object::Find;
+use crate::object::IdPrefix;
+use crate::object::ObjectBytes;
+use crate::object::ObjectId;
+use crate::object::OdbError;
+
+/// How often a look-up that loses a pack to a merge or collection loads the catalogue again.
+const RELOADS_MAX: usize = 8;
+
+/// Where an object lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The pack.
+    pub pack: ObjectId,
+    /// Its file.
+    pub path: PathBuf,
+    /// Index of the block within the pack.
+    pub block: u32,
+    /// Offset of the object within the unpacked block, in bytes.
+    pub offset: u32,
+    /// Length of the object in bytes.
+    pub len: u32,
+}
+
+impl Store {
+    /// How many ids [`Self::resolve_prefix`] returns at most.
+    pub const PREFIX_MATCHES_MAX: usize = 16;
+
+    /// Where `id` lies, for messages about damage.
+    ///
+    /// # Errors
+    /// When no pack has it and a pack cannot be asked.
+    pub fn locate(&self, id: &ObjectId) -> Result<Option<Location>, StoreError> {
+        let found = self.search(id, |reader, pack, entry| {
+            Ok(Location {
+                pack: *pack,
+                path: reader.path().to_owned(),
+                block: entry.block,
+                offset: entry.offset,
+                len: entry.len,
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// The length of `id` in bytes, from the pack's table; its bytes are not read.
+    ///
+    /// # Errors
+    /// As [`Self::locate`].
+    pub fn object_len(&self, id: &ObjectId) -> Result<Option<u64>, StoreError> {
+        self.search(id, |_, _, entry| Ok(u64::from(entry.len)))
+    }
+
+    /// The pack that holds `id`.
+    pub(super) fn pack_of(&self, id: &ObjectId) -> Result<Option<ObjectId>, StoreError> {
+        self.search(id, |_, pack, _| Ok(*pack))
+    }
+
+    /// Up to [`Self::PREFIX_MATCHES_MAX`] ids that begin with `prefix`, in order.
+    ///
+    /// # Errors
+    /// When a pack cannot be asked: an abbreviation is unique only if every pack was.
+    pub fn resolve_prefix(&self, prefix: &IdPrefix) -> Result<Vec<ObjectId>, StoreError> {
+        let (low, high) = prefix.bounds();
+        self.retrying(|snapshot| {
+            let mut ids = BTreeSet::new();
+            let mut erased: Vec<Arc<PackReader>> = Vec::new();
+            for slot in snapshot.packs.iter().rev() {
+                let reader = slot.reader()?;
+                let mut found = Vec::new();
+                if reader.has_tombstones() {
+                    erased.push(Arc::clone(&reader));
+                }
+                reader.ids_between(&low, &high, Self::PREFIX_MATCHES_MAX, &mut found)?;
+                ids.extend(found.into_iter().filter(|id| !erased.iter().any(|pack| pack.is_tombstone(id))));
+            }
+            Ok(ids.into_iter().take(Self::PREFIX_MATCHES_MAX).collect())
+        })
+    }
+
+    /// Asks the packs for `id`, latest first, and hands the row to `take`. A fault (of a pack, or of `take`) is an
+    /// error only if no other pack answers.
+    fn search<T>(
+        &self,
+        id: &ObjectId,
+        take: impl Fn(&Arc<PackReader>, &ObjectId, &Entry) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.retrying(|snapshot| {
+            let mut fault = None;
+            for slot in snapshot.packs.iter().rev() {
+                let answer = slot.reader().and_then(|reader| {
+                    if reader.is_tombstone(id) {
+                        return Ok(Answer::Erased);
+                    }
+                    match reader.lookup(id)? {
+                        Some(entry) => take(&reader, &slot.id, &entry).map(Answer::Found),
+                        None => Ok(Answer::Absent),
+                    }
+                });
+                match answer {
+                    Ok(Answer::Found(found)) => return Ok(Some(found)),
+                    Ok(Answer::Erased) => break,
+                    Ok(Answer::Absent) => {}
+                    Err(error) => fault = Some(fault.unwrap_or(error)),
+                }
+            }
+            match fault {
+                None => Ok(None),
+                Some(StoreError::Damaged { place, detail }) => {
+                    Err(StoreError::Damaged { place, detail: format!("{detail} (looking for object {id})") })
+                }
+                Some(fault) => Err(fault),
+            }
+        })
+        .map_err(|error| match error {
+            StoreError::Io { path, .. } if error_is_missing_pack(&path) => StoreError::Damaged {
+                place: path,
+                detail: format!("the pack is catalogued and its file is missing (looking for object {id})"),
+            },
+            other => other,
+        })
+    }
+
+    /// Runs `ask` on the current snapshot, and again on a newer one when a pack's file has gone.
+    fn retrying<T>(&self, ask: impl Fn(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        for _ in 0..RELOADS_MAX {
+            let asked = self.snapshot();
+            match ask(&asked) {
+                Err(error) if error.is_missing_file() => {
+                    self.refresh()?;
+                    // Another thread may have loaded the newer one: what counts is that there is one.
+                    if Arc::ptr_eq(&asked, &self.snapshot()) {
+                        return Err(error);
+                    }
+                }
+                answer => return answer,
+            }
+        }
+        ask(&self.snapshot())
+    }
+
+    /// The object of `entry`, from the cache or the file. What does not hash to its name is read once more, so that a
+    /// fault of memory is not reported as one of the disk.
+    pub(super) fn read_entry(&self, reader: &PackReader, entry: &Entry) -> Result<ObjectBytes, StoreError> {
+        let key = (reader.serial(), entry.block);
+        let cached = self.cache().get(key);
+        if let Some(block) = cached
+            && let Ok(bytes) = slice_of(&block, entry, reader.path())
+        {
+            return Ok(bytes);
+        }
+        let read = || {
+            let block = Arc::new(reader.read_block(entry.block).map_err(|error| match error {
+                StoreError::Damaged { place, detail } => StoreError::Corrupt { id: entry.id, place, detail },
+                other => other,
+            })?);
+            let bytes = slice_of(&block, entry, reader.path())?;
+            Ok((block, bytes))
+        };
+        let (block, bytes) = read().or_else(|_: StoreError| read())?;
+        self.cache().put(key, &block);
+        Ok(bytes)
+    }
+
+    /// As [`Find::try_find`], with the store's own error.
+    pub(super) fn read(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, StoreError> {
+        self.search(id, |reader, _, entry| self.read_entry(reader, entry))
+    }
+}
+
+enum Answer<T> {
+    Found(T),
+    Absent,
+    Erased,
+}
+
+/// Whether the path of a failed read is a pack that is not there.
+fn error_is_missing_pack(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pack") && !path.exists()
+}
+
+impl Exists for Store {
+    fn exists(&self, id: &ObjectId) -> Result<bool, OdbError> {
+        Ok(self.pack_of(id)?.is_some())
+    }
+}
+
+impl Find for Store {
+    fn try_find(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, OdbError> {
+        Ok(self.read(id)?)
+    }
+}
