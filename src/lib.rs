@@ -10,3 +10,4 @@ pub mod object;
 pub mod record;
 pub mod tree;
 pub mod store;
+pub mod pipeline;

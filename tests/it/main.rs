@@ -3,6 +3,7 @@
 
 mod json;
 mod records;
+mod sources;
 mod store;
 mod store_crash;
 mod store_damage;

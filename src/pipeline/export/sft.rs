@@ -1,0 +1,69 @@
+//! The SFT corpus: accepted evidence as instruction and response.
+//!
+//! Rests on the shared gates. This is the second layer of the firewall: [`SFT_NEVER`] is compared with the category's
+//! *word*, so it holds even where the type [`TrainableCategory`] (the first layer) is bypassed. The third layer reads
+//! the written bytes back and lives with the engine. The three share no code.
+
+use crate::object::ObjectId;
+use crate::pipeline::export::{self, Refusal, Verdict};
+use crate::record::EvidenceRecord;
+use crate::record::SchemaTag;
+use crate::record::ScoredRun;
+use crate::record::SftSample;
+use crate::record::TrainableCategory;
+
+/// Category words that never enter the SFT corpus, whatever the options.
+pub const SFT_NEVER: [&str; 2] = ["rejected", "needs_human_review"];
+
+/// Judges one evidence record for the SFT corpus. `include_partial` opens it to partially accepted evidence.
+pub fn export(
+    evidence_id: ObjectId,
+    evidence: &EvidenceRecord,
+    scored: &ScoredRun,
+    include_partial: bool,
+) -> Verdict<SftSample> {
+    if SFT_NEVER.contains(&scored.category.as_str()) {
+        return Verdict::Skipped(export::category_rule(scored.category));
+    }
+    let category = match TrainableCategory::try_from(scored.category) {
+        Ok(TrainableCategory::Accepted) => TrainableCategory::Accepted,
+        Ok(TrainableCategory::PartiallyAccepted) if include_partial => TrainableCategory::PartiallyAccepted,
+        _ => return Verdict::Skipped(export::category_rule(scored.category)),
+    };
+    if evidence.synthetic_depth > 0 {
+        return Verdict::Skipped(export::SYNTHETIC);
+    }
+    match row(evidence_id, evidence, category) {
+        Ok(row) => {
+            let text = export::text_hash(&[
+                &row.instruction,
+                row.context.as_deref().unwrap_or_default(),
+                &row.response,
+            ]);
+            Verdict::Row(Box::new(row), text)
+        }
+        Err(refusal) => Verdict::Refused(refusal),
+    }
+}
+
+fn row(
+    evidence_id: ObjectId,
+    evidence: &EvidenceRecord,
+    category: TrainableCategory,
+) -> Result<SftSample, Refusal> {
+    let run_id = export::grounded(evidence)?;
+    let instruction = export::present("instruction", "empty_instruction", evidence.instruction.as_deref())?;
+    let response = export::present("response", "empty_response", evidence.response.as_deref())?;
+    Ok(SftSample {
+        context: evidence.context.clone(),
+        evidence_id,
+        id: evidence.key.clone(),
+        instruction: instruction.to_owned(),
+        messages: evidence.messages.clone(),
+        provenance: evidence.provenance.clone(),
+        quality_score: category,
+        response: response.to_owned(),
+        schema: SchemaTag::new(),
+        source_run_id: run_id.to_owned(),
+    })
+}

@@ -1,0 +1,16 @@
+//! Pure functions from values to values: source specs and readers, evidence, score, export, drift.
+//!
+//! Rests on `base`, `object` and `record`. Invariants: nothing here opens a file, reads a clock, the environment or the
+//! network, or knows that there is a store; the same inputs give the same outputs.
+
+pub mod evidence;
+pub mod drift;
+pub mod metrics;
+pub mod source;
+pub mod signals;
+pub mod policy;
+pub mod score;
+pub mod export;
+
+/// The version of the evidence stage: part of what an unchanged result is recognised by.
+pub const EVIDENCE_VERSION: u32 = 1;

@@ -1,0 +1,13 @@
+//! The specs that ship inside the binary, for public data sets that exist in the world.
+//!
+//! Rests on files beside this one. Invariant: each parses (a test says so); none is used until somebody copies it to
+//! `.distill/sources/`.
+
+/// Name and text of every embedded spec, in order of name.
+pub const fn embedded() -> &'static [(&'static str, &'static str)] {
+    &[
+        ("aider-swe-bench", include_str!("embedded/aider-swe-bench.toml")),
+        ("hh-rlhf", include_str!("embedded/hh-rlhf.toml")),
+        ("tau-bench", include_str!("embedded/tau-bench.toml")),
+    ]
+}
