@@ -11,3 +11,4 @@ pub mod record;
 pub mod tree;
 pub mod store;
 pub mod pipeline;
+pub mod repo;

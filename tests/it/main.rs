@@ -10,3 +10,4 @@ mod store_damage;
 mod store_format;
 mod store_processes;
 mod tree;
+mod worktree;

@@ -1,0 +1,70 @@
+//! `config.toml`: the settings a person edits. Unknown keys are refused.
+//!
+//! Rests on TOML and the drift limits. Invariant: what can change a dataset ([`Options`]) is kept apart from what cannot, since
+//! only the former enters the config id.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::drift::DriftLimits;
+
+/// A parsed `config.toml`; every setting has a default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the paths of source specs start, relative to the folder that holds `.distill`.
+    pub base: Option<String>,
+    /// Who commits.
+    pub author: String,
+    /// What decides the datasets.
+    pub exports: Options,
+    /// When a change of a metric is worth a word.
+    pub drift: DriftLimits,
+    /// How a run behaves.
+    pub run: Run,
+}
+
+/// The options that can change a dataset: part of the config id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Whether the SFT corpus takes partially accepted evidence too.
+    pub include_partial: bool,
+    /// Most preference pairs for one task.
+    pub max_pairs_per_task: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { include_partial: false, max_pairs_per_task: 8 }
+    }
+}
+
+/// How a run behaves; changes no dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Run {
+    /// Worker threads; 0 for one a core.
+    pub threads: usize,
+    /// How long a run waits for another run on its branch, in seconds.
+    pub lease_timeout_s: u64,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { threads: 0, lease_timeout_s: 600 }
+    }
+}
+
+impl Config {
+    /// Parses `text`.
+    ///
+    /// # Errors
+    /// The parser's message with line and column, or the setting that makes no sense.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        if config.exports.max_pairs_per_task == 0 {
+            return Err("exports.max_pairs_per_task must be at least 1".to_owned());
+        }
+        Ok(config)
+    }
+}
