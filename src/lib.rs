@@ -12,3 +12,5 @@ pub mod tree;
 pub mod store;
 pub mod pipeline;
 pub mod repo;
+pub mod ops;
+pub mod cli;

@@ -1,3 +1,5 @@
-//! The `distill` binary.
+//! The `distill` binary: hands over to the command line and returns its exit status.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    distill::cli::main()
+}

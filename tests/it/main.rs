@@ -9,5 +9,6 @@ mod store_crash;
 mod store_damage;
 mod store_format;
 mod store_processes;
+mod tidy;
 mod tree;
 mod worktree;

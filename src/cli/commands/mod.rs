@@ -1,0 +1,86 @@
+//! The verbs: one file each, an argument struct whose doc comment is the help, and a function that calls one operation.
+//!
+//! Rests on `ops`. Invariant: a file here parses, calls, renders; it decides nothing.
+
+use clap::Subcommand;
+
+use crate::cli::error::CommandError;
+use crate::cli::{Context, Outcome};
+
+mod checkout;
+mod health;
+mod recon;
+mod diff;
+mod init;
+mod log;
+mod receipts;
+mod refs;
+mod run;
+mod sample;
+mod schema;
+mod show;
+mod status;
+mod verify;
+
+/// The verbs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    Init(init::InitArgs),
+    Status(status::StatusArgs),
+    RunAll(run::RunAllArgs),
+    BuildEvidence(run::BuildEvidenceArgs),
+    Score(run::ScoreArgs),
+    ExportRag(run::ExportRagArgs),
+    ExportSft(run::ExportSftArgs),
+    ExportPreference(run::ExportPreferenceArgs),
+    ExportAll(run::ExportAllArgs),
+    Checkout(checkout::CheckoutArgs),
+    Recon(recon::ReconArgs),
+    Health(health::HealthArgs),
+    Log(log::LogArgs),
+    Show(show::ShowArgs),
+    Diff(diff::DiffArgs),
+    Receipts(receipts::ReceiptsArgs),
+    Ls(show::LsArgs),
+    Cat(show::CatArgs),
+    Tag(refs::TagArgs),
+    Branch(refs::BranchArgs),
+    Reset(refs::ResetArgs),
+    Reflog(log::ReflogArgs),
+    Undo(refs::UndoArgs),
+    Verify(verify::VerifyArgs),
+    Schema(schema::SchemaArgs),
+    Sample(sample::SampleArgs),
+}
+
+/// Runs one verb.
+pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError> {
+    match command {
+        Command::Init(args) => init::run(context, args),
+        Command::Status(args) => status::run(context, &args),
+        Command::RunAll(args) => run::run_all(context, args),
+        Command::BuildEvidence(args) => run::build_evidence(context, args),
+        Command::Score(args) => run::score(context, args),
+        Command::ExportRag(args) => run::export_rag(context, args),
+        Command::ExportSft(args) => run::export_sft(context, args),
+        Command::ExportPreference(args) => run::export_preference(context, args),
+        Command::ExportAll(args) => run::export_all(context, args),
+        Command::Sample(args) => sample::run(context, &args),
+        Command::Recon(args) => recon::run(context, &args),
+        Command::Health(args) => health::run(context, &args),
+        Command::Checkout(args) => checkout::run(context, args),
+        Command::Log(args) => log::run_log(context, &args),
+        Command::Show(args) => show::run_show(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Receipts(args) => receipts::run(context, &args),
+        Command::Ls(args) => show::run_ls(context, &args),
+        Command::Cat(args) => show::run_cat(context, &args),
+        Command::Tag(args) => refs::run_tag(context, args),
+        Command::Branch(args) => refs::run_branch(context, args),
+        Command::Reset(args) => refs::run_reset(context, &args),
+        Command::Reflog(args) => log::run_reflog(context, &args),
+        Command::Undo(args) => refs::run_undo(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Schema(args) => schema::run(context, &args),
+    }
+}

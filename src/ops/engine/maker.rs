@@ -1,0 +1,246 @@
+//! Making objects: decided facts and their records become blocks of objects and puts into datasets.
+//!
+//! Rests on block builders. Invariants: what the store has is not compressed again; every refusal and every repeat is an
+//! object of its own, with the reason and the provenance.
+
+use crate::object::Exists as _;
+use crate::object::Kind;
+use crate::object::ObjectId;
+use crate::ops::engine::edits::Dataset;
+use crate::ops::engine::facts::{ExportFact, OutputFact, PairFact, UnitFact, UnitVerdict};
+use crate::ops::engine::inputs::SourceFile;
+use crate::ops::engine::tally::Tallies;
+use crate::ops::engine::worker::{Computed, Context, Output, bad_key, derive};
+use crate::ops::error::OpError;
+use crate::record::DuplicateEntry;
+use crate::record::Provenance;
+use crate::record::QuarantineEntry;
+use crate::record::Record;
+use crate::record::SchemaTag;
+use crate::record::{duplicate_key, quarantine_key, source_key};
+use crate::store::{BlockBuilder, SealedBlock, Store};
+
+/// Which datasets a run makes anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub evidence: bool,
+    pub score: bool,
+    pub rag: bool,
+    pub sft: bool,
+    pub preference: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self { evidence: true, score: true, rag: true, sft: true, preference: true };
+}
+
+/// What a worker delivers for one chunk.
+#[derive(Default)]
+pub(crate) struct Delivery {
+    pub blocks: Vec<SealedBlock>,
+    /// Puts: dataset, key, object, its bytes.
+    pub puts: Vec<(Dataset, String, ObjectId, u64)>,
+    pub tallies: Tallies,
+}
+
+/// Makes objects into blocks and edits.
+pub(crate) struct Maker<'a> {
+    store: Option<&'a Store>,
+    wanted: Wanted,
+    blocks: BlockBuilder,
+    delivery: Delivery,
+}
+
+impl<'a> Maker<'a> {
+    /// For the units of a run.
+    pub(super) fn new(context: &Context<'a>) -> Self {
+        Self::with(context.store, context.store_is_empty, context.wanted)
+    }
+
+    pub(crate) fn with(store: &'a Store, store_is_empty: bool, wanted: Wanted) -> Self {
+        let store = (!store_is_empty).then_some(store);
+        Self { store, wanted, blocks: BlockBuilder::new(), delivery: Delivery::default() }
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Delivery, OpError> {
+        self.delivery.blocks = self.blocks.finish()?;
+        Ok(self.delivery)
+    }
+
+    fn object(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), OpError> {
+        // What an earlier run stored is not compressed again.
+        if let Some(store) = self.store
+            && store.exists(&id)?
+        {
+            return Ok(());
+        }
+        Ok(self.blocks.push(Kind::Data, id, bytes)?)
+    }
+
+    fn put(&mut self, dataset: Dataset, key: String, id: ObjectId, bytes: usize) {
+        self.delivery.puts.push((dataset, key, id, bytes as u64));
+    }
+
+    /// Makes one row of `dataset`.
+    pub(crate) fn row<R: Record>(
+        &mut self,
+        dataset: Dataset,
+        key: String,
+        record: &R,
+    ) -> Result<(), OpError> {
+        self.record(dataset, key, record)
+    }
+
+    fn record<R: Record>(&mut self, dataset: Dataset, key: String, record: &R) -> Result<(), OpError> {
+        let bytes = record.to_object_bytes()?;
+        let id = ObjectId::of(&bytes);
+        self.object(id, &bytes)?;
+        self.put(dataset, key, id, bytes.len());
+        Ok(())
+    }
+
+    /// Makes the objects of one decided unit; returns its fact as it stands now.
+    pub(super) fn unit(
+        &mut self,
+        context: &Context<'_>,
+        file: &SourceFile,
+        computed: Computed,
+    ) -> Result<UnitFact, OpError> {
+        let Computed { number, raw, raw_id, mut fact, refusal, outputs } = computed;
+        let source = source_key(&file.name, number).map_err(|e| bad_key(&e))?;
+        if let Some(raw) = raw {
+            self.object(raw_id, &raw)?;
+            self.put(Dataset::Sources, source.clone(), raw_id, raw.len());
+        }
+        let provenance = Provenance {
+            line_offset: number,
+            lookup_ids: Vec::new(),
+            raw_id,
+            recorded_at: None,
+            sig_hash: fact.sig.map(hex::encode),
+            source_file: file.name.clone(),
+            unit: file.kind.provenance(),
+        };
+        match (&fact.verdict, &fact.duplicate_of) {
+            (UnitVerdict::Skipped(_), _) => {}
+            (UnitVerdict::Refused(reason), _) => {
+                self.quarantine("evidence", reason, &refusal, &source, raw_id, provenance)?;
+            }
+            (UnitVerdict::Records, Some(of)) => {
+                let provenance = outputs.first().map_or(provenance, |o| o.evidence.provenance.clone());
+                self.duplicate("evidence", &source, of, raw_id, provenance)?;
+            }
+            (UnitVerdict::Records, None) => {
+                for (mut output, decided) in outputs.into_iter().zip(&mut fact.outputs) {
+                    if output.evidence.key != decided.key {
+                        // The key it wanted belongs to an earlier row: everything that carries the key is made again.
+                        let mut evidence = output.evidence;
+                        evidence.key.clone_from(&decided.key);
+                        let (again, fresh) = derive(context.policy, context.options, evidence)?;
+                        (output, decided.evidence_id) = (again, fresh.evidence_id);
+                    }
+                    self.output(&output, decided)?;
+                }
+            }
+        }
+        self.delivery.tallies.unit(&fact);
+        Ok(fact)
+    }
+
+    /// Makes the objects of one record that has its key.
+    pub(crate) fn output(&mut self, output: &Output, fact: &OutputFact) -> Result<(), OpError> {
+        let key = &fact.key;
+        if self.wanted.evidence {
+            self.object(fact.evidence_id, &output.bytes)?;
+            self.put(Dataset::Evidence, key.clone(), fact.evidence_id, output.bytes.len());
+        }
+        if self.wanted.score {
+            self.record(Dataset::ScoredRuns, key.clone(), &output.scored)?;
+        }
+        if self.wanted.rag {
+            self.export(Dataset::Rag, "export-rag", output, fact, &fact.rag, output.rag.as_ref())?;
+        }
+        if self.wanted.sft {
+            self.export(Dataset::Sft, "export-sft", output, fact, &fact.sft, output.sft.as_ref())?;
+        }
+        if self.wanted.preference
+            && let PairFact::Refused(reason) = &fact.pair
+        {
+            self.refuse("export-preference", reason, output, fact)?;
+        }
+        Ok(())
+    }
+
+    fn export<R: Record>(
+        &mut self,
+        dataset: Dataset,
+        stage: &'static str,
+        output: &Output,
+        fact: &OutputFact,
+        export: &ExportFact,
+        row: Option<&R>,
+    ) -> Result<(), OpError> {
+        match (export, row) {
+            (ExportFact::Row(_, None), Some(row)) => self.record(dataset, fact.key.clone(), row),
+            (ExportFact::Row(_, Some(of)), _) => {
+                self.duplicate(stage, &fact.key, of, fact.evidence_id, output.evidence.provenance.clone())
+            }
+            (ExportFact::Refused(reason), _) => self.refuse(stage, reason, output, fact),
+            (ExportFact::Skipped(_) | ExportFact::Row(..), _) => Ok(()),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        stage: &'static str,
+        reason: &str,
+        output: &Output,
+        fact: &OutputFact,
+    ) -> Result<(), OpError> {
+        let detail = output.refusals.get(stage).map_or("", |(_, detail)| detail.as_str());
+        let provenance = output.evidence.provenance.clone();
+        self.quarantine(stage, reason, detail, &fact.key, fact.evidence_id, provenance)
+    }
+
+    fn quarantine(
+        &mut self,
+        stage: &str,
+        reason: &str,
+        detail: &str,
+        key: &str,
+        refused_id: ObjectId,
+        provenance: Provenance,
+    ) -> Result<(), OpError> {
+        let id = quarantine_key(stage, reason, key).map_err(|e| bad_key(&e))?;
+        let entry = QuarantineEntry {
+            detail: detail.to_owned(),
+            id: id.clone(),
+            provenance,
+            reason: reason.to_owned(),
+            refused_id,
+            schema: SchemaTag::new(),
+            stage: stage.to_owned(),
+        };
+        self.record(Dataset::Quarantine, id, &entry)
+    }
+
+    pub(crate) fn duplicate(
+        &mut self,
+        stage: &str,
+        key: &str,
+        of: &str,
+        refused_id: ObjectId,
+        provenance: Provenance,
+    ) -> Result<(), OpError> {
+        let id = duplicate_key(stage, key).map_err(|e| bad_key(&e))?;
+        let entry = DuplicateEntry {
+            duplicate_of: of.to_owned(),
+            id: id.clone(),
+            provenance,
+            refused_id,
+            schema: SchemaTag::new(),
+            stage: stage.to_owned(),
+        };
+        self.record(Dataset::Duplicates, id, &entry)
+    }
+}

@@ -1,0 +1,31 @@
+//! The engine: drives the pure stages over files, threads and the store.
+//!
+//! Rests on `pipeline`, `tree` and `store`. One pass over the units in source order makes evidence, scores and exports;
+//! pairs and trees follow. Invariants: the result depends on the files, the configuration and the tool alone, not on
+//! threads, chunk sizes or what an earlier run left; memory is bounded by chunks, spilled sorts and the ledger's
+//! fingerprints.
+
+mod crew;
+mod edits;
+pub(crate) mod exports;
+mod facts;
+mod feed;
+pub(crate) mod inputs;
+mod ledger;
+mod maker;
+mod memo;
+mod pairs;
+mod pass;
+mod pool;
+mod removals;
+mod rework;
+pub(crate) mod tally;
+pub(crate) mod worker;
+
+pub(crate) use edits::Dataset;
+pub(crate) use inputs::{Prefix, SourceFile, discover};
+pub(crate) use maker::Wanted;
+pub(crate) use memo::MemoWriter;
+pub(crate) use pass::{Plan, load_lookups, memo_key, run};
+pub(crate) use rework::{Rework, rework};
+pub(crate) use tally::{Tallies, Tally};

@@ -1,0 +1,348 @@
+//! Preference pairs: candidates gathered over the whole run, grouped, and paired group by group.
+//!
+//! Rests on the spill sorter and on [`preference::select`]. Invariants: members of a group come in source order; a group
+//! none of whose members changed is counted, not made again; memory is bounded by the largest group.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::sort::Sorter;
+use crate::object::FindExt as _;
+use crate::object::ObjectId;
+use crate::ops::engine::edits::{Dataset, Edits, spill_failed};
+use crate::ops::engine::facts::{OutputFact, PairFact};
+use crate::ops::engine::maker::{Maker, Wanted};
+use crate::ops::engine::tally::Tally;
+use crate::ops::engine::worker::bad_key;
+use crate::ops::error::OpError;
+use crate::pipeline::export::preference::{self, Candidate, Fate, GroupKind, Side};
+use crate::record::Category;
+use crate::record::EvidenceRecord;
+use crate::record::Record as _;
+use crate::record::duplicate_key;
+use crate::store::{Staging, Store};
+
+/// Most memory that candidates take before they spill, in bytes.
+const MEMORY_BYTES: usize = 64 << 20;
+/// Rows made between two deliveries to the pack.
+const ROWS_PER_DELIVERY: usize = 1024;
+
+/// Whether a candidate was there before the run, is there after it, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Unchanged,
+    Gone,
+    New,
+}
+
+/// Where a record stands in source order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub file: u32,
+    pub unit: u64,
+    pub output: u32,
+}
+
+/// The candidates of a run.
+pub(crate) struct Pairing {
+    sorter: Sorter,
+    scratch: Vec<u8>,
+    tmp: PathBuf,
+}
+
+/// A candidate as it comes back from the sorter.
+struct Member {
+    position: [u8; 16],
+    state: State,
+    candidate: Candidate,
+    category: Category,
+    evidence_id: ObjectId,
+    sig: [u8; 32],
+}
+
+impl Pairing {
+    /// No candidates yet; spills go below `tmp`.
+    pub(crate) fn new(tmp: &Path) -> Self {
+        let sorter = Sorter::new(tmp.to_owned(), MEMORY_BYTES);
+        Self { sorter, scratch: Vec::new(), tmp: tmp.to_owned() }
+    }
+
+    /// Adds a record if it is a candidate. `sig` is its row's `sig_hash`.
+    pub(crate) fn add(
+        &mut self,
+        state: State,
+        at: Position,
+        sig: &[u8; 32],
+        fact: &OutputFact,
+    ) -> Result<(), OpError> {
+        let PairFact::Candidate { kind, group, standing, can_win, text } = &fact.pair else { return Ok(()) };
+        let record = &mut self.scratch;
+        record.clear();
+        record.extend_from_slice(group);
+        record.push(u8::from(GroupKind::from(*kind) == GroupKind::Comparison));
+        record.extend_from_slice(&at.file.to_be_bytes());
+        record.extend_from_slice(&at.unit.to_be_bytes());
+        record.extend_from_slice(&at.output.to_be_bytes());
+        record.push(state as u8);
+        record.extend_from_slice(&standing.to_le_bytes());
+        record.push(u8::from(*can_win));
+        record.extend_from_slice(text);
+        record.push(fact.category as u8);
+        record.extend_from_slice(fact.evidence_id.as_bytes());
+        record.extend_from_slice(sig);
+        record.extend_from_slice(fact.key.as_bytes());
+        self.sorter.push(record).map_err(|e| spill_failed(&e))
+    }
+
+    /// Pairs every group that changed, writes its rows, and counts them all.
+    pub(crate) fn finish(
+        self,
+        store: &Store,
+        staging: &mut Staging,
+        edits: &mut Edits,
+        max_pairs: u32,
+    ) -> Result<Tally, OpError> {
+        let mut tally = Tally::default();
+        let mut group: Vec<Member> = Vec::new();
+        let mut group_id = Vec::new();
+        let mut output = Output::new(store, staging, edits, &self.tmp);
+        let max_pairs = max_pairs as usize;
+        for record in self.sorter.finish().map_err(|e| spill_failed(&e))? {
+            let record = record.map_err(|e| spill_failed(&e))?;
+            let member = decode(&record).ok_or_else(|| {
+                spill_failed(&std::io::Error::other("a spilled candidate was changed on disk"))
+            })?;
+            if group_id != record[..17] {
+                pair_group(&group, max_pairs, &mut tally, &mut output)?;
+                group.clear();
+                group_id.clear();
+                group_id.extend_from_slice(&record[..17]);
+            }
+            group.push(member);
+        }
+        pair_group(&group, max_pairs, &mut tally, &mut output)?;
+        output.finish(&self.tmp)?;
+        Ok(tally)
+    }
+}
+
+fn decode(record: &[u8]) -> Option<Member> {
+    let mut rest = record;
+    let mut take = |n: usize| -> Option<&[u8]> {
+        let (head, tail) = rest.split_at_checked(n)?;
+        rest = tail;
+        Some(head)
+    };
+    let group = take(16)?.try_into().ok()?;
+    let kind = if take(1)?[0] == 0 { GroupKind::Task } else { GroupKind::Comparison };
+    let position = take(16)?.try_into().ok()?;
+    let state = match take(1)?[0] {
+        0 => State::Unchanged,
+        1 => State::Gone,
+        _ => State::New,
+    };
+    let standing = i64::from_le_bytes(take(8)?.try_into().ok()?);
+    let can_win = take(1)?[0] != 0;
+    let text = take(16)?.try_into().ok()?;
+    let category = *Category::ALL.iter().find(|c| **c as u8 == record[59])?;
+    take(1)?;
+    let evidence_id = ObjectId::from_bytes(take(32)?.try_into().ok()?);
+    let sig = take(32)?.try_into().ok()?;
+    let key = std::str::from_utf8(rest).ok()?.to_owned();
+    let candidate = Candidate { kind, group, standing, can_win, text, key };
+    Some(Member { position, state, candidate, category, evidence_id, sig })
+}
+
+/// The keys of a group's pairs. Two rejected sides from one source row would share a key: the later one, in the order
+/// of the pairs, is told apart by digits of its evidence's id in place of its row's hash.
+fn pair_keys(members: &[&Member], pairs: &[(usize, usize)]) -> Result<Vec<String>, OpError> {
+    let mut taken = std::collections::BTreeSet::new();
+    let mut keys = Vec::with_capacity(pairs.len());
+    for &(chosen, rejected) in pairs {
+        let sig = hex::encode(members[rejected].sig);
+        let mut key = preference::pair_key(&members[chosen].candidate.key, &sig).map_err(|e| bad_key(&e))?;
+        if !taken.insert(key.clone()) {
+            key = format!("{}+{}", members[chosen].candidate.key, members[rejected].evidence_id.short(16));
+            taken.insert(key.clone());
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn pair_group(
+    group: &[Member],
+    max_pairs: usize,
+    tally: &mut Tally,
+    output: &mut Output<'_>,
+) -> Result<(), OpError> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let after: Vec<&Member> = group.iter().filter(|m| m.state != State::Gone).collect();
+    let candidates: Vec<Candidate> = after.iter().map(|m| m.candidate.clone()).collect();
+    let selection = preference::select(&candidates, max_pairs);
+    for fate in &selection.fates {
+        match fate {
+            Fate::Paired => tally.consumed(0),
+            Fate::Duplicate(_) => tally.duplicate(),
+            Fate::Skipped(rule) => tally.skipped(rule),
+        }
+    }
+    tally.counts.records += selection.pairs.len() as u64;
+    if group.iter().all(|m| m.state == State::Unchanged) {
+        return Ok(());
+    }
+    let before: Vec<&Member> = group.iter().filter(|m| m.state != State::New).collect();
+    let candidates: Vec<Candidate> = before.iter().map(|m| m.candidate.clone()).collect();
+    let old = preference::select(&candidates, max_pairs);
+    for key in pair_keys(&before, &old.pairs)? {
+        output.edits.remove(Dataset::Preference, &key)?;
+    }
+    for (member, fate) in before.iter().zip(&old.fates) {
+        if matches!(fate, Fate::Duplicate(_)) {
+            let key = duplicate_key("export-preference", &member.candidate.key).map_err(|e| bad_key(&e))?;
+            output.edits.remove(Dataset::Duplicates, &key)?;
+        }
+    }
+    for (key, &(chosen, rejected)) in pair_keys(&after, &selection.pairs)?.into_iter().zip(&selection.pairs) {
+        output.pair(&key, after[chosen], after[rejected])?;
+    }
+    for (member, fate) in after.iter().zip(&selection.fates) {
+        if let Fate::Duplicate(of) = fate {
+            let (key, of) = (member.candidate.key.clone(), after[*of].candidate.key.clone());
+            output.repeats.push((member.evidence_id, key, of));
+        }
+    }
+    Ok(())
+}
+
+/// The text that a side's place in the second sort begins with.
+const CHOSEN: u8 = 1;
+const REJECTED: u8 = 2;
+
+/// What is known of a pair before its sides are read.
+#[derive(Serialize, Deserialize)]
+struct PairHead {
+    comparison: bool,
+    categories: (Category, Category),
+}
+
+/// Where pairs are written. Sides are read in source order, which is the order of the packs, so that each block is
+/// unpacked once however the pairs are spread; the rows then come together in key order.
+struct Output<'a> {
+    store: &'a Store,
+    staging: &'a mut Staging,
+    edits: &'a mut Edits,
+    /// Sides to read: position, evidence, pair key.
+    wanted: Sorter,
+    /// Pairs and their sides: pair key, part, content.
+    parts: Sorter,
+    /// Repeats: position, evidence, record key, key of the first.
+    repeats: Vec<(ObjectId, String, String)>,
+}
+
+impl<'a> Output<'a> {
+    fn new(store: &'a Store, staging: &'a mut Staging, edits: &'a mut Edits, tmp: &Path) -> Self {
+        let sorter = || Sorter::new(tmp.to_owned(), MEMORY_BYTES);
+        Self { store, staging, edits, wanted: sorter(), parts: sorter(), repeats: Vec::new() }
+    }
+
+    fn pair(&mut self, key: &str, chosen: &Member, rejected: &Member) -> Result<(), OpError> {
+        let comparison = chosen.candidate.kind == GroupKind::Comparison;
+        let head = PairHead { comparison, categories: (chosen.category, rejected.category) };
+        self.part(key, 0, &head)?;
+        for (part, member) in [(CHOSEN, chosen), (REJECTED, rejected)] {
+            let mut record = member.position.to_vec();
+            record.extend_from_slice(member.evidence_id.as_bytes());
+            record.push(part);
+            record.extend_from_slice(key.as_bytes());
+            self.wanted.push(&record).map_err(|e| spill_failed(&e))?;
+        }
+        Ok(())
+    }
+
+    fn part<T: Serialize>(&mut self, key: &str, part: u8, content: &T) -> Result<(), OpError> {
+        let mut record = key.as_bytes().to_vec();
+        record.extend_from_slice(&[0, part]);
+        let record =
+            postcard::to_extend(content, record).map_err(|e| spill_failed(&std::io::Error::other(e)))?;
+        self.parts.push(&record).map_err(|e| spill_failed(&e))
+    }
+
+    fn finish(mut self, tmp: &Path) -> Result<(), OpError> {
+        let changed = || spill_failed(&std::io::Error::other("a spilled pair was changed on disk"));
+        let wanted = std::mem::replace(&mut self.wanted, Sorter::new(tmp.to_owned(), 0));
+        let mut last: Option<(ObjectId, Side)> = None;
+        for record in wanted.finish().map_err(|e| spill_failed(&e))? {
+            let record = record.map_err(|e| spill_failed(&e))?;
+            let id: [u8; 32] = record.get(16..48).and_then(|id| id.try_into().ok()).ok_or_else(changed)?;
+            let id = ObjectId::from_bytes(id);
+            let part = *record.get(48).ok_or_else(changed)?;
+            let key = std::str::from_utf8(&record[49..]).map_err(|_| changed())?;
+            if last.as_ref().is_none_or(|(read, _)| *read != id) {
+                let evidence = EvidenceRecord::parse(&self.staging.find(&id)?)?;
+                last = Some((id, Side::of(id, evidence)));
+            }
+            if let Some((_, side)) = &last {
+                let side = side.clone();
+                self.part(key, part, &side)?;
+            }
+        }
+        let mut delivery = Rows { maker: None, rows: 0 };
+        let parts = std::mem::replace(&mut self.parts, Sorter::new(tmp.to_owned(), 0));
+        let mut parts = parts.finish().map_err(|e| spill_failed(&e))?;
+        while let Some(head) = parts.next() {
+            let head = head.map_err(|e| spill_failed(&e))?;
+            let end = head.iter().position(|b| *b == 0).ok_or_else(changed)?;
+            let key = std::str::from_utf8(&head[..end]).map_err(|_| changed())?.to_owned();
+            let pair: PairHead = postcard::from_bytes(&head[end + 2..]).map_err(|_| changed())?;
+            let mut side = || -> Result<Side, OpError> {
+                let part = parts.next().ok_or_else(changed)?.map_err(|e| spill_failed(&e))?;
+                postcard::from_bytes(part.get(end + 2..).ok_or_else(changed)?).map_err(|_| changed())
+            };
+            let (chosen, rejected) = (side()?, side()?);
+            let kind = if pair.comparison { GroupKind::Comparison } else { GroupKind::Task };
+            let row = preference::row(key.clone(), kind, chosen, rejected, pair.categories);
+            delivery.maker(self.store).row(Dataset::Preference, key, &row)?;
+            delivery.count(&mut self)?;
+        }
+        for (id, key, of) in std::mem::take(&mut self.repeats) {
+            let evidence = EvidenceRecord::parse(&self.staging.find(&id)?)?;
+            delivery.maker(self.store).duplicate("export-preference", &key, &of, id, evidence.provenance)?;
+            delivery.count(&mut self)?;
+        }
+        delivery.deliver(&mut self)
+    }
+}
+
+/// Rows on their way into the pack.
+struct Rows<'a> {
+    maker: Option<Maker<'a>>,
+    rows: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn maker(&mut self, store: &'a Store) -> &mut Maker<'a> {
+        // Whether the store is empty is asked once a delivery, and only to spare look-ups.
+        self.maker.get_or_insert_with(|| Maker::with(store, store.packs().is_empty(), Wanted::ALL))
+    }
+
+    fn count(&mut self, output: &mut Output<'_>) -> Result<(), OpError> {
+        self.rows += 1;
+        if self.rows.is_multiple_of(ROWS_PER_DELIVERY) { self.deliver(output) } else { Ok(()) }
+    }
+
+    fn deliver(&mut self, output: &mut Output<'_>) -> Result<(), OpError> {
+        let Some(maker) = self.maker.take() else { return Ok(()) };
+        let delivery = maker.finish()?;
+        output.staging.append(delivery.blocks)?;
+        for (dataset, key, id, bytes) in delivery.puts {
+            output.edits.put(dataset, &key, &id, bytes)?;
+        }
+        Ok(())
+    }
+}

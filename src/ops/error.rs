@@ -1,0 +1,268 @@
+//! What went wrong, for whoever called an operation: a kind that says what to do, a message, a hint.
+//!
+//! Rests on the errors of the layers below. Rules: a kind answers "what should the caller do next?" and is one exit
+//! status; the message names the thing and the cause; the hint names the next step. Words are made here once, so that
+//! the terminal and a server say the same.
+
+use std::fmt;
+
+use crate::object::OdbError;
+use crate::ops::sample::SampleError;
+use crate::pipeline::policy::PolicyError;
+use crate::pipeline::source::SpecError;
+use crate::record::RecordError;
+use crate::repo::RepoError;
+use crate::repo::worktree::WorktreeError;
+use crate::store::StoreError;
+use crate::tree::TreeError;
+
+/// What the caller should do. Each kind is one exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The answer is no: a gate, a refusal to overwrite, a vanished source. Exit 1.
+    Refused,
+    /// Change the arguments or the configuration. Exit 2.
+    Usage,
+    /// Something outside failed: a file, the network, a lock, a full disk. Exit 3.
+    Outside,
+    /// Stored data is damaged or missing. Exit 4.
+    Damaged,
+}
+
+impl ErrorKind {
+    /// The exit status of DESIGN §12.
+    pub const fn exit_status(self) -> u8 {
+        match self {
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Outside => 3,
+            Self::Damaged => 4,
+        }
+    }
+
+    /// The word for it in `--json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Usage => "usage",
+            Self::Outside => "outside",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// A failed operation.
+#[derive(Debug)]
+pub struct OpError {
+    /// What to do about it, as a class.
+    pub kind: ErrorKind,
+    /// What happened, to what, and why.
+    pub message: String,
+    /// What to do next; empty when there is nothing useful to say.
+    pub hint: String,
+}
+
+impl OpError {
+    /// A failed operation with a hint.
+    pub fn new(kind: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: hint.into() }
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let hint = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "free some space and run the command again; the store is as it was"
+            }
+            std::io::ErrorKind::PermissionDenied => "check the permissions of the file and of its folders",
+            std::io::ErrorKind::NotFound => "check the path",
+            _ => "check the file and the disk it lies on, then run the command again",
+        };
+        Self::new(ErrorKind::Outside, format!("cannot {action} {}: {error}", path.display()), hint)
+    }
+
+    /// A folder that could not be listed.
+    pub fn walk(path: &std::path::Path, error: walkdir::Error) -> Self {
+        // The walker's own text names the path again.
+        let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("its links go round"));
+        match path.symlink_metadata() {
+            Ok(meta) if meta.file_type().is_symlink() => Self::new(
+                ErrorKind::Outside,
+                format!("cannot follow the link {}: {source}", path.display()),
+                "correct or remove the link, or add it to `exclude` in its spec",
+            ),
+            _ => Self::io("read", path, &source),
+        }
+    }
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for OpError {}
+
+/// What a tag, a branch and a run may be called.
+const NAMES: &str = "names follow Git's rules, such as `v1.0.0` or `team/try-2`: no spaces, no `..`, none of ~^:?*[\\, no part \
+                     that begins with a dot; neither `HEAD` nor `@`";
+
+const VERIFY: &str = "run `distill verify` to see what is damaged and what depends on it";
+
+impl From<OdbError> for OpError {
+    fn from(error: OdbError) -> Self {
+        match &error {
+            OdbError::Io { path, source } => Self::io("read or write", path, source),
+            _ => Self::new(ErrorKind::Damaged, error.to_string(), VERIFY),
+        }
+    }
+}
+
+impl From<TreeError> for OpError {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Odb(error) => error.into(),
+            other => Self::new(ErrorKind::Damaged, other.to_string(), VERIFY),
+        }
+    }
+}
+
+impl From<StoreError> for OpError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        let (kind, hint) = match &error {
+            StoreError::NotAStore { .. } => (
+                ErrorKind::Outside,
+                "run `distill init` here, or `distill run-all`, which makes the store on its first run",
+            ),
+            StoreError::AlreadyExists { .. } => {
+                (ErrorKind::Refused, "run `distill status` to see what it holds")
+            }
+            StoreError::NewerFormat { .. } => {
+                (ErrorKind::Outside, "use the version of distill that wrote it, or a later one")
+            }
+            StoreError::RefConflict { .. } => (
+                ErrorKind::Outside,
+                "somebody published meanwhile: look at `distill log` and run the command again",
+            ),
+            StoreError::BadRefName { .. } => (ErrorKind::Usage, NAMES),
+            StoreError::PackGone { .. } => (ErrorKind::Outside, "run the command again"),
+            StoreError::Busy { .. } => (
+                ErrorKind::Outside,
+                "wait for it to end, or raise run.lease_timeout_s in .distill/config.toml",
+            ),
+            StoreError::Io { action, path, source } => return Self::io(action, path, source),
+            _ => (ErrorKind::Damaged, VERIFY),
+        };
+        Self::new(kind, message, hint)
+    }
+}
+
+impl From<RepoError> for OpError {
+    fn from(error: RepoError) -> Self {
+        let message = error.to_string();
+        let (kind, hint) = match error {
+            RepoError::Store(error) => return error.into(),
+            RepoError::Odb(error) => return error.into(),
+            RepoError::Tree(error) => return error.into(),
+            RepoError::Io { action, path, source } => return Self::io(action, &path, &source),
+            RepoError::NotARepository { .. } => (
+                ErrorKind::Outside,
+                "run `distill init` in the folder that holds your traces, or name it with `--repo DIR`"
+                    .to_owned(),
+            ),
+            RepoError::Config { .. } => {
+                (ErrorKind::Usage, "correct the file; `distill init` writes a commented one".to_owned())
+            }
+            RepoError::UnknownRevision { near, .. } | RepoError::NoSuchPath { near, .. }
+                if !near.is_empty() =>
+            {
+                (ErrorKind::Usage, format!("did you mean `{}`?", near.join("`, `")))
+            }
+            RepoError::UnknownRevision { .. } => (
+                ErrorKind::Usage,
+                "`distill log`, `distill tag` and `distill branch` list what there is".to_owned(),
+            ),
+            RepoError::NoSuchPath { .. } => (
+                ErrorKind::Usage,
+                "`distill ls REV` lists the datasets, `distill ls REV:DATASET` the keys".to_owned(),
+            ),
+            RepoError::Ambiguous { .. } => {
+                (ErrorKind::Usage, "write the full name, such as `tags/NAME`, or more digits".to_owned())
+            }
+            RepoError::BeyondRoot { .. } => {
+                (ErrorKind::Usage, "`distill log` shows how far back history goes".to_owned())
+            }
+            RepoError::NoCommit => (ErrorKind::Usage, "run `distill run-all` first".to_owned()),
+            RepoError::NoReflogEntry { .. } => {
+                (ErrorKind::Usage, "`distill reflog` lists the entries".to_owned())
+            }
+            RepoError::RefName(_) => (ErrorKind::Usage, NAMES.to_owned()),
+            RepoError::RevSpec(_) => (
+                ErrorKind::Usage,
+                "revisions are written as in Git: NAME, NAME~2, NAME^, @{1}, NAME:DATASET/KEY, A..B"
+                    .to_owned(),
+            ),
+            RepoError::NotA(_) => (ErrorKind::Damaged, VERIFY.to_owned()),
+        };
+        Self::new(kind, message, hint)
+    }
+}
+
+impl From<WorktreeError> for OpError {
+    fn from(error: WorktreeError) -> Self {
+        let message = error.to_string();
+        let (kind, hint) = match error {
+            WorktreeError::Conflicts { .. } => {
+                (ErrorKind::Refused, "move what you want to keep, then run the command again with --force")
+            }
+            WorktreeError::Escapes { .. } => {
+                (ErrorKind::Refused, "replace the link by a folder: distill writes inside its directory only")
+            }
+            WorktreeError::Blocked { .. } => (ErrorKind::Refused, "move it away, then run the command again"),
+            WorktreeError::Odb(error) => return error.into(),
+            WorktreeError::Tree(error) => return error.into(),
+            WorktreeError::Io { action, path, source } => return Self::io(action, &path, &source),
+            _ => (ErrorKind::Damaged, VERIFY),
+        };
+        Self::new(kind, message, hint)
+    }
+}
+
+impl From<RecordError> for OpError {
+    fn from(error: RecordError) -> Self {
+        Self::new(ErrorKind::Damaged, error.to_string(), VERIFY)
+    }
+}
+
+impl From<PolicyError> for OpError {
+    fn from(error: PolicyError) -> Self {
+        Self::new(
+            ErrorKind::Usage,
+            error.to_string(),
+            "correct .distill/policy.toml; docs/handoff.md describes it",
+        )
+    }
+}
+
+impl From<SpecError> for OpError {
+    fn from(error: SpecError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string(), "correct the spec; docs/sources.md teaches the format")
+    }
+}
+
+impl From<SampleError> for OpError {
+    fn from(error: SampleError) -> Self {
+        let message = error.to_string();
+        match error {
+            SampleError::FreezeRows(_) => {
+                Self::new(ErrorKind::Usage, message, "leave --rows out for the bundled sample")
+            }
+            SampleError::Exists(_) => {
+                Self::new(ErrorKind::Refused, message, "choose an empty folder, or add `--force`")
+            }
+            SampleError::Io { path, source } => Self::io("write", &path, &source),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Operations: one file for each thing a user can ask for.
+//!
+//! Rests on everything below. Operations take plain data and return plain data; they never print, never exit, and know
+//! neither the command line nor HTTP. Only they write, and every write is one transaction that records its receipt.
+
+mod engine;
+pub mod checkout;
+pub mod health;
+pub mod recon;
+pub mod report;
+pub mod snapshot;
+pub mod diff;
+pub mod error;
+pub mod init;
+pub mod log;
+pub mod open;
+pub mod progress;
+pub mod receipts;
+pub mod refs;
+pub mod schema;
+pub mod show;
+pub mod status;
+pub mod verify;
+mod loss;
+mod receipting;
+pub mod run;
+pub mod sample;
+mod scratch;
+mod setup;
+mod files;
+
+pub use error::{ErrorKind, OpError};
+pub use progress::{Progress, Silent};
+
+pub use crate::store::panics_are_quiet;

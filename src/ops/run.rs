@@ -1,0 +1,438 @@
+//! `run-all` and the one-shot stages: from files to a commit.
+//!
+//! Rests on the engine for the datasets; this file orders the steps. Invariants: everything is computed, read back and
+//! judged before the one publish that moves the branch; a run that stops for any reason leaves the store and the working
+//! tree as they were; the wall clock and the run id reach receipts, summary and commit only.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::clock::Clock;
+use crate::base::clock::rfc3339;
+use crate::object::CommitId;
+use crate::object::Kind;
+use crate::object::RootId;
+use crate::object::Write as _;
+use crate::ops::engine;
+use crate::ops::engine::{Plan, Prefix, Rework, Tallies, Wanted};
+use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::loss::{known_inputs, no_sources, refuse_loss, refuse_vanished};
+use crate::ops::progress::Progress;
+use crate::ops::receipting::{Ledgered, Receipting};
+use crate::ops::scratch::Scratch;
+use crate::ops::setup::Setup;
+use crate::record::DriftReport;
+use crate::record::RunSummary;
+use crate::record::Tool;
+use crate::repo::{Commit, CommitSchema, RefName, Repo, Site};
+use crate::store::{Head, OpRequest, RefChange, Staging};
+use crate::tree;
+
+/// What to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Everything, from files to exports.
+    All,
+    /// Sources and evidence.
+    Evidence,
+    /// Scored runs, from the evidence of HEAD.
+    Score,
+    /// The RAG corpus, from the scored evidence of HEAD.
+    Rag,
+    /// The SFT corpus.
+    Sft,
+    /// The preference corpus.
+    Preference,
+    /// The three corpora.
+    Exports,
+}
+
+impl What {
+    /// The operation's name in commits and in the operation log.
+    pub const fn operation(self) -> &'static str {
+        match self {
+            Self::All => "run-all",
+            Self::Evidence => "build-evidence",
+            Self::Score => "score",
+            Self::Rag => "export-rag",
+            Self::Sft => "export-sft",
+            Self::Preference => "export-preference",
+            Self::Exports => "export-all",
+        }
+    }
+
+    const fn wanted(self) -> Wanted {
+        let exports = matches!(self, Self::All | Self::Exports);
+        Wanted {
+            evidence: matches!(self, Self::All | Self::Evidence),
+            score: matches!(self, Self::All | Self::Score),
+            rag: exports || matches!(self, Self::Rag),
+            sft: exports || matches!(self, Self::Sft),
+            preference: exports || matches!(self, Self::Preference),
+        }
+    }
+
+    /// The stages whose receipts are new, in order.
+    const fn stages(self) -> &'static [&'static str] {
+        match self {
+            Self::All => &[
+                "sources",
+                "evidence",
+                "score",
+                "export-rag",
+                "export-sft",
+                "export-preference",
+                "quarantine",
+            ],
+            Self::Evidence => &["sources", "evidence", "quarantine"],
+            Self::Score => &["score", "quarantine"],
+            Self::Rag => &["export-rag", "quarantine"],
+            Self::Sft => &["export-sft", "quarantine"],
+            Self::Preference => &["export-preference", "quarantine"],
+            Self::Exports => &["export-rag", "export-sft", "export-preference", "quarantine"],
+        }
+    }
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// What to run.
+    pub what: What,
+    /// The run's id; made from the time when absent.
+    pub run_id: Option<String>,
+    /// The commit's message; says what ran when absent.
+    pub message: Option<String>,
+    /// The branch to commit to; HEAD's when absent.
+    pub branch: Option<String>,
+    /// Whether files may have vanished or lost rows since the last run.
+    pub accept_source_loss: bool,
+    /// Whether files of the working tree that were changed by hand may be overwritten.
+    pub force: bool,
+    /// Overrides `exports.include_partial`.
+    pub include_partial: Option<bool>,
+    /// Overrides `run.threads`.
+    pub threads: Option<usize>,
+    /// Whether the exports and reports are written to the working tree.
+    pub write_files: bool,
+}
+
+impl RunOptions {
+    /// Runs `what` with everything else as configured.
+    pub const fn new(what: What) -> Self {
+        Self {
+            what,
+            run_id: None,
+            message: None,
+            branch: None,
+            accept_source_loss: false,
+            force: false,
+            include_partial: None,
+            threads: None,
+            write_files: true,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The run.
+    pub run_id: String,
+    /// Its commit.
+    pub commit_id: CommitId,
+    /// The branch it moved.
+    pub branch: String,
+    /// The operation.
+    pub operation: String,
+    /// The root of each dataset.
+    pub datasets: BTreeMap<String, RootId>,
+    /// Stages, totals, metrics, verdict.
+    pub summary: RunSummary,
+    /// What moved since the nearest earlier run-all.
+    pub drift: DriftReport,
+    /// Units computed in this run; the others were known from the last.
+    pub units_computed: u64,
+    /// Wall time in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes that this run added to the store.
+    pub bytes_stored: u64,
+    /// What was written to the working tree.
+    pub files_written: Vec<String>,
+}
+
+/// Runs.
+///
+/// # Errors
+/// Configuration that cannot be used, sources that cannot be read or were lost, files changed by hand, another run that
+/// does not end, a full disk, damage. The store is then as it was.
+pub fn run(
+    site: Site,
+    options: &RunOptions,
+    clock: Clock,
+    progress: &dyn Progress,
+) -> Result<RunReport, OpError> {
+    let mut exports = site.config.exports.clone();
+    if let Some(include_partial) = options.include_partial {
+        exports.include_partial = include_partial;
+    }
+    let setup = Setup::load(&site.dot(), exports)?;
+    let reads_sources = options.what.wanted().evidence;
+    if reads_sources && !site.has_store() {
+        // No store is made for a run that has nothing to work on.
+        no_sources(&site.base, &setup, &engine::discover(&site.root, &site.base, &setup.specs)?, None)?;
+    }
+    let repo = if reads_sources { site.open_or_init()? } else { site.open()? };
+    let started = clock.now_ms();
+    let branch = branch_of(&repo, options)?;
+    let timeout = Duration::from_secs(repo.config().run.lease_timeout_s);
+    let _lease = repo.store().lease(branch.as_str(), options.what.operation(), timeout, &mut |holder| {
+        progress.note(&format!("waiting for {holder}, which runs on {}", branch.as_str()));
+    })?;
+    repo.store().refresh()?;
+    let tip = repo.store().get_ref(branch.as_str());
+    // A branch that is not there yet begins where HEAD stands.
+    let parent = tip.map(CommitId::new).or_else(|| repo.head_commit());
+    let base = parent.map(|id| repo.commit(id)).transpose()?;
+    if base.is_none() && !matches!(options.what, What::All | What::Evidence) {
+        return Err(OpError::new(
+            ErrorKind::Usage,
+            format!("{} works on the evidence of HEAD, and there is no commit yet", options.what.operation()),
+            "run `distill run-all` first",
+        ));
+    }
+    let files = crate::ops::files::Files::begin(&repo, &branch, options)?;
+    let run_id = run_id(&repo, options, started)?;
+    let scratch = Scratch::new(&repo.dot().join("tmp"), branch.as_str())?;
+    let mut staging = repo.store().staging()?;
+    let made = make(&repo, options, &setup, base.as_ref(), scratch.path(), &mut staging, progress)?;
+
+    let receipting = Receipting::new(&repo, &setup, &run_id, started, base.as_ref())?;
+    let exports = receipting.exports(&made.roots, scratch.path(), &staging, progress)?;
+    let ended = clock.now_ms();
+    let ledgered = Ledgered {
+        stages: options.what.stages(),
+        tallies: &made.tallies,
+        roots: &made.roots,
+        inputs: made.inputs.clone(),
+        exports: &exports,
+    };
+    let receipts = receipting.receipts(&ledgered, ended, &mut staging)?;
+    let summary = receipting.summary(&receipts, &made.tallies, options.what, &mut staging)?;
+    let drift = receipting.drift(&summary.1, &made.roots, setup.config_id(), parent, &mut staging)?;
+
+    let config_id = staging.write(Kind::Data, &setup.config_object)?;
+    let config_files = config_tree(&setup, &mut staging)?;
+    let receipts_root = receipting.receipts_tree(&receipts, &mut staging)?;
+    let message = options.message.clone().unwrap_or_else(|| default_message(options.what, &summary.1));
+    let commit = Commit {
+        schema: CommitSchema::V1,
+        run_id: run_id.clone(),
+        operation: options.what.operation().to_owned(),
+        parents: parent.into_iter().collect(),
+        generation: base.as_ref().map_or(0, |b| b.generation + 1),
+        committed_at: rfc3339(ended),
+        author: repo.config().author.clone(),
+        message: message.clone(),
+        datasets: made.roots.clone(),
+        receipts: receipts_root,
+        summary_id: Some(summary.0),
+        drift_id: Some(drift.0),
+        config_id: Some(config_id),
+        config_files: Some(config_files),
+        tool: tool(),
+    };
+    let bytes = commit.to_bytes().map_err(|e| {
+        OpError::new(
+            ErrorKind::Usage,
+            format!("the commit cannot be written: {e}"),
+            "check the message and the author",
+        )
+    })?;
+    let commit_id = staging.write(Kind::Data, &bytes)?;
+    let files = files.prepare(&repo, &staging, &commit, exports)?;
+    let run_ref = RefName::run(&run_id).map_err(crate::repo::RepoError::from)?;
+    let published = repo.store().publish(
+        Some(staging),
+        OpRequest {
+            operation: options.what.operation().to_owned(),
+            message: Some(message),
+            at: rfc3339(ended),
+            ref_changes: vec![
+                RefChange { name: branch.as_str().to_owned(), old: tip, new: Some(commit_id) },
+                RefChange { name: run_ref.as_str().to_owned(), old: None, new: Some(commit_id) },
+            ],
+            head: None,
+            drop_packs: Vec::new(),
+        },
+    )?;
+    if let Some(memo) = made.memo {
+        // A memo that cannot be put in place costs the next run time, nothing else.
+        memo.finish(
+            &repo.dot().join("index"),
+            &engine::memo_key(&made.roots, setup.options.max_pairs_per_task),
+        )
+        .ok();
+    }
+    let files_written = files.commit()?;
+    Ok(RunReport {
+        run_id,
+        commit_id: CommitId::new(commit_id),
+        branch: branch.as_str().to_owned(),
+        operation: options.what.operation().to_owned(),
+        datasets: made.roots,
+        summary: summary.1,
+        drift: drift.1,
+        units_computed: made.computed,
+        duration_ms: u64::try_from(clock.now_ms() - started).unwrap_or(0),
+        bytes_stored: published.packs.iter().map(|pack| pack.bytes).sum(),
+        files_written,
+    })
+}
+
+/// Name and version of this program.
+pub(crate) fn tool() -> Tool {
+    Tool { name: "distill".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// The branch a run commits to.
+fn branch_of(repo: &Repo, options: &RunOptions) -> Result<RefName, OpError> {
+    let name = match (&options.branch, repo.store().head()) {
+        (Some(name), _) => name.clone(),
+        (None, Head::Branch(full)) => full.trim_start_matches("heads/").to_owned(),
+        (None, Head::Detached(id)) => {
+            return Err(OpError::new(
+                ErrorKind::Refused,
+                format!("HEAD is detached at {}: a run needs a branch to commit to", id.short(12)),
+                "name one with `--branch NAME`, or return with `distill checkout main`",
+            ));
+        }
+    };
+    Ok(RefName::branch(&name).map_err(crate::repo::RepoError::from)?)
+}
+
+/// The id asked for, or one from the time; the same instant twice gets a number.
+fn run_id(repo: &Repo, options: &RunOptions, started: i64) -> Result<String, OpError> {
+    if let Some(id) = &options.run_id {
+        let name = RefName::run(id).map_err(crate::repo::RepoError::from)?;
+        if repo.store().get_ref(name.as_str()).is_some() {
+            return Err(OpError::new(
+                ErrorKind::Refused,
+                format!("there is a run called `{id}` already"),
+                "choose another --run-id, or leave it out",
+            ));
+        }
+        return Ok(id.clone());
+    }
+    let time: String = rfc3339(started).chars().filter(|c| !"-:.".contains(*c)).collect();
+    let stem = format!("run-{}", &time[..15]);
+    let taken = |id: &str| repo.store().get_ref(&format!("runs/{id}")).is_some();
+    if !taken(&stem) {
+        return Ok(stem);
+    }
+    Ok((2..=u64::MAX).map(|n| format!("{stem}-{n}")).find(|id| !taken(id)).unwrap_or(stem))
+}
+
+/// What the engine made, whichever way.
+struct Made {
+    roots: BTreeMap<String, RootId>,
+    tallies: Tallies,
+    inputs: Vec<(String, Prefix)>,
+    memo: Option<engine::MemoWriter>,
+    computed: u64,
+}
+
+fn make(
+    repo: &Repo,
+    options: &RunOptions,
+    setup: &Setup,
+    base: Option<&Commit>,
+    scratch: &Path,
+    staging: &mut Staging,
+    progress: &dyn Progress,
+) -> Result<Made, OpError> {
+    let threads = options.threads.unwrap_or(repo.config().run.threads);
+    let tmp_dir = scratch.to_owned();
+    let wanted = options.what.wanted();
+    if !wanted.evidence {
+        let bases = base.map(|b| b.datasets.clone()).unwrap_or_default();
+        let plan = Rework {
+            store: repo.store(),
+            tmp_dir,
+            policy: &setup.policy,
+            options: &setup.options,
+            wanted,
+            bases,
+            progress,
+        };
+        let (roots, tallies) = engine::rework(&plan, staging)?;
+        let computed = tallies.score.counts.rows_in;
+        return Ok(Made { roots, tallies, inputs: Vec::new(), memo: None, computed });
+    }
+    let files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
+    no_sources(repo.base(), setup, &files, base)?;
+    let known = known_inputs(repo, base)?;
+    if !options.accept_source_loss {
+        refuse_vanished(&files, &known)?;
+    }
+    let plan = Plan {
+        store: repo.store(),
+        index_dir: repo.dot().join("index"),
+        tmp_dir,
+        specs: &setup.specs,
+        files,
+        policy: &setup.policy,
+        policy_id: setup.policy_id,
+        options: &setup.options,
+        wanted,
+        threads,
+        base: base
+            .map(|b| (b.datasets.clone(), engine::memo_key(&b.datasets, setup.options.max_pairs_per_task))),
+        progress,
+    };
+    let made = engine::run(&plan, staging)?;
+    if !options.accept_source_loss
+        && let Some(base) = base
+    {
+        refuse_loss(base, &made.roots, &known, staging)?;
+    }
+    let memo = if wanted == Wanted::ALL { Some(made.memo) } else { None };
+    Ok(Made { roots: made.roots, tallies: made.tallies, inputs: made.inputs, memo, computed: made.computed })
+}
+
+/// A tree from file name to raw text.
+fn config_tree(setup: &Setup, staging: &mut Staging) -> Result<RootId, OpError> {
+    let mut entries = Vec::new();
+    for (name, text) in &setup.files {
+        let id = staging.write(Kind::Data, text)?;
+        entries.push(tree::Entry { key: name.clone(), id, bytes: text.len() as u64 });
+    }
+    let mut builder = tree::Builder::new(staging);
+    for entry in &entries {
+        builder.push(entry)?;
+    }
+    Ok(builder.finish()?.root)
+}
+
+fn default_message(what: What, summary: &RunSummary) -> String {
+    let m = &summary.metrics;
+    match what {
+        What::All | What::Exports => format!(
+            "{}: {} RAG, {} SFT, {} preference pairs",
+            what.operation(),
+            m.p4_rag_rows,
+            m.p4_sft_rows,
+            m.p4_pref_pairs
+        ),
+        What::Evidence => format!("build-evidence: {} records", m.p2_evidence_rows),
+        What::Score => {
+            format!("score: {} accepted, {} partial, {} rejected", m.p3_accepted, m.p3_partial, m.p3_rejected)
+        }
+        What::Rag => format!("export-rag: {} rows", m.p4_rag_rows),
+        What::Sft => format!("export-sft: {} rows", m.p4_sft_rows),
+        What::Preference => format!("export-preference: {} pairs", m.p4_pref_pairs),
+    }
+}

@@ -1,0 +1,116 @@
+//! The configuration of a run: specs, policy and options, parsed, with the raw text kept beside it.
+//!
+//! Rests on the files of `.distill` that a person edits. Invariants: the config object holds exactly what can change a
+//! dataset, so that comments, formatting and paths of caches change no id; what cannot be parsed stops the command
+//! before anything is read or written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::base::json;
+use crate::object::ObjectId;
+use crate::ops::error::{ErrorKind, OpError};
+use crate::pipeline::policy::Policy;
+use crate::pipeline::source::Spec;
+use crate::repo::Options;
+
+/// What is embedded when `.distill/policy.toml` is missing: nothing; a policy is never guessed.
+const POLICY_FILE: &str = "policy.toml";
+
+/// Everything that decides the datasets.
+pub(crate) struct Setup {
+    /// Specs by name, in order.
+    pub specs: Vec<(String, Spec)>,
+    pub policy: Policy,
+    pub policy_id: ObjectId,
+    pub options: Options,
+    /// The config object's bytes; its id is the config id.
+    pub config_object: Vec<u8>,
+    /// Raw text by file name below `.distill`.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// The parsed part of a configuration, as it is stored.
+#[derive(Serialize)]
+struct ConfigObject<'a> {
+    schema: &'static str,
+    sources: BTreeMap<&'a str, serde_json::Value>,
+    policy: &'a Policy,
+    options: &'a Options,
+}
+
+impl Setup {
+    /// Reads and parses the configuration below `dot`.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or used, with line and column.
+    pub(crate) fn load(dot: &Path, options: Options) -> Result<Self, OpError> {
+        let mut files = BTreeMap::new();
+        let config = dot.join("config.toml");
+        if config.exists() {
+            files.insert("config.toml".to_owned(), read(&config)?.into_bytes());
+        }
+        let policy_path = dot.join(POLICY_FILE);
+        let policy_text = read(&policy_path)?;
+        let policy = Policy::parse(".distill/policy.toml", &policy_text)?;
+        files.insert(POLICY_FILE.to_owned(), policy_text.into_bytes());
+        let mut specs = Vec::new();
+        for (name, path) in spec_files(dot)? {
+            let text = read(&path)?;
+            let spec = Spec::parse(&name, &text)?;
+            // Expressions are compiled once here, so that a mistake in one stops the command before it begins.
+            spec.compile()?;
+            files.insert(format!("sources/{name}.toml"), text.into_bytes());
+            specs.push((name, spec));
+        }
+        let unwritable = |e: json::JsonError| {
+            let hint = "correct the number it names in .distill";
+            OpError::new(ErrorKind::Usage, format!("the configuration cannot be written as JSON: {e}"), hint)
+        };
+        let sources = specs.iter().map(|(name, spec)| (name.as_str(), spec.to_value())).collect();
+        let object =
+            ConfigObject { schema: "distill.config.v1", sources, policy: &policy, options: &options };
+        let config_object = json::to_canonical(&object).map_err(unwritable)?;
+        let policy_id = ObjectId::of(&json::to_canonical(&policy).map_err(unwritable)?);
+        Ok(Self { specs, policy, policy_id, options, config_object, files })
+    }
+
+    /// The config id.
+    pub(crate) fn config_id(&self) -> ObjectId {
+        ObjectId::of(&self.config_object)
+    }
+}
+
+/// The spec files below `.distill/sources`, by name.
+pub(crate) fn spec_files(dot: &Path) -> Result<Vec<(String, std::path::PathBuf)>, OpError> {
+    let folder = dot.join("sources");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(OpError::io("read", &folder, &error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| OpError::io("read", &folder, &e))?.path();
+        if path.extension().is_some_and(|e| e == "toml")
+            && let Some(name) = path.file_stem().and_then(|n| n.to_str())
+        {
+            found.push((name.to_owned(), path.clone()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<String, OpError> {
+    fs::read_to_string(path).map_err(|e| {
+        let mut error = OpError::io("read", path, &e);
+        if e.kind() == std::io::ErrorKind::NotFound {
+            "run `distill init` in an empty folder to see a commented example".clone_into(&mut error.hint);
+        }
+        error
+    })
+}
