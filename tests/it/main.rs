@@ -1,10 +1,23 @@
 //! The one integration-test binary.
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod breaking;
+mod checkout;
+mod cli;
+mod common_checkout;
+mod conservation;
+mod determinism;
+mod documents;
 mod engine;
+mod firewall;
 mod freeze;
+mod handoff;
+mod history_format;
+mod incremental;
 mod json;
 mod records;
+mod reports;
+mod runs;
 mod sample;
 mod sample_specs;
 mod sources;
