@@ -33,7 +33,7 @@ use crate::repo::worktree::write_dataset;
 use crate::tree;
 
 /// Where reports lie.
-const REPORTS: &str = "reports/distillation/";
+pub(crate) const REPORTS: &str = "reports/distillation/";
 /// What is written when nothing else is asked for.
 const USUAL: [&str; 4] = ["exports/rag", "exports/sft", "exports/preference", "quarantine"];
 /// What `--all` adds. Sources are written by name only: they lie in the source files already.

@@ -11,22 +11,12 @@ use std::path::{Path, PathBuf};
 
 use crate::object::ObjectId;
 use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::snapshot::REPORTS;
 use crate::pipeline::source::ReadError;
 use crate::pipeline::source::decode::{BAD_COMPRESSION, decoder, is_bad_compression};
 use crate::pipeline::source::{FileSet, Spec, Unit, UnitFlags, UnitKind, UnitReader};
-
-/// What a checkout or a run writes below the repository's root.
-const PRODUCT_FOLDERS: [&str; 9] = [
-    "data/evidence",
-    "data/scored-runs",
-    "data/sources",
-    "exports/rag",
-    "exports/sft",
-    "exports/preference",
-    "exports/quarantine",
-    "exports/duplicates",
-    "reports/distillation",
-];
+use crate::repo::DATASETS;
+use crate::repo::worktree::folder_of;
 
 /// One file of a run.
 #[derive(Clone, Debug)]
@@ -196,7 +186,7 @@ fn walk(root: &Path, base: &Path, specs: &[(String, Spec)]) -> Result<Vec<(Strin
 fn products(root: &Path, base: &Path, starts: &[String]) -> Vec<PathBuf> {
     let named: Vec<PathBuf> =
         starts.iter().filter_map(|start| base.join(start).canonicalize().ok()).collect();
-    (PRODUCT_FOLDERS.iter())
+    (DATASETS.into_iter().filter_map(folder_of).chain([REPORTS]))
         .filter_map(|folder| root.join(folder).canonicalize().ok())
         .filter(|folder| !named.iter().any(|start| start.starts_with(folder)))
         .collect()
