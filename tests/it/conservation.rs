@@ -30,22 +30,23 @@ use sha2::Digest as _;
 use crate::engine::{Place, Rng, receipts};
 use crate::freeze::sample_in;
 
-struct View {
-    repo: Repo,
-    head: Commit,
+/// A repository as its last commit left it.
+pub(crate) struct View {
+    pub(crate) repo: Repo,
+    pub(crate) head: Commit,
 }
 
 impl View {
-    fn of(place: &Place) -> Self {
+    pub(crate) fn of(place: &Place) -> Self {
         Self { repo: place.repo(), head: place.head() }
     }
 
-    fn entries(&self, dataset: &str) -> BTreeMap<String, ObjectId> {
+    pub(crate) fn entries(&self, dataset: &str) -> BTreeMap<String, ObjectId> {
         let root = self.head.dataset(dataset).expect("the dataset");
         tree::iter(self.repo.store(), root).map(|e| e.expect("an entry")).map(|e| (e.key, e.id)).collect()
     }
 
-    fn records<R: Record>(&self, dataset: &str) -> BTreeMap<String, R> {
+    pub(crate) fn records<R: Record>(&self, dataset: &str) -> BTreeMap<String, R> {
         let read = |(key, id): (String, ObjectId)| {
             let bytes = self.repo.store().find(&id).expect("an object");
             let record = R::parse(&bytes).unwrap_or_else(|e| panic!("{dataset}/{key}: {e}"));
@@ -68,7 +69,7 @@ fn walk(view: &View, sources: &BTreeMap<String, ObjectId>, provenance: &Provenan
     assert_eq!(provenance.sig_hash.as_deref(), Some(sig_hash.as_str()), "{unit}");
 }
 
-fn check(place: &Place) -> View {
+pub(crate) fn check(place: &Place) -> View {
     let view = View::of(place);
     let receipts = receipts(&view.repo, &view.head);
     for (stage, receipt) in &receipts {
@@ -195,7 +196,7 @@ fn the_sample_is_conserved() {
 }
 
 /// A repository over real data, run once; nothing where the data is not here.
-fn real(name: &str) -> Option<(tempfile::TempDir, Place)> {
+pub(crate) fn real(name: &str) -> Option<(tempfile::TempDir, Place)> {
     let Some(data) = std::env::var_os("DISTILL_REAL_DATA") else {
         println!("skipped: DISTILL_REAL_DATA is not set, {name} is not read");
         return None;

@@ -15,6 +15,7 @@ mod handoff;
 mod history_format;
 mod incremental;
 mod json;
+mod real;
 mod records;
 mod reports;
 mod runs;
