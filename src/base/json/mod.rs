@@ -5,14 +5,12 @@
 //! canonical form; no input panics or overflows the stack; every refusal has a code and a byte offset.
 
 mod canon;
-mod finite;
 mod number;
 mod raw;
 mod read;
 mod string;
 mod value;
-
-use serde::Serialize as _;
+mod write;
 
 pub use canon::canonicalize;
 pub use raw::RawJson;
@@ -82,17 +80,34 @@ impl JsonError {
 /// The canonical bytes of a serialisable value.
 ///
 /// # Errors
+/// See [`write_canonical`].
+pub fn to_canonical<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
+    let mut out = Vec::with_capacity(1 << 10);
+    write_canonical(value, &mut out)?;
+    Ok(out)
+}
+
+/// Appends the canonical bytes of a serialisable value to `out`; one pass where its members come in canonical order.
+///
+/// # Errors
 /// [`JsonErrorCode::NumberOverflow`] for a number that is not finite, [`JsonErrorCode::Syntax`] for a value that has
 /// no JSON form otherwise (a map key that is no string), and whatever [`canonicalize`] refuses in what raw values or
-/// map keys hold. The offset counts in the value's JSON before it was made canonical.
-pub fn to_canonical<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
-    let mut plain = Vec::with_capacity(1 << 10);
-    finite::Finite(value).serialize(&mut serde_json::Serializer::new(&mut plain)).map_err(|error| {
-        let code =
-            if finite::is_refusal(&error) { JsonErrorCode::NumberOverflow } else { JsonErrorCode::Syntax };
-        JsonError { code, offset: plain.len() }
-    })?;
-    let mut out = Vec::with_capacity(plain.len());
-    canonicalize(&plain, &mut out)?;
-    Ok(out)
+/// map keys hold. The offset counts in the value's JSON before it was made canonical. `out` is then as long as it was.
+pub fn write_canonical<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), JsonError> {
+    let start = out.len();
+    let mut writer = write::Writer::new(out);
+    let result = value.serialize(&mut writer);
+    let settled = writer.settled();
+    match result {
+        Ok(()) if settled => Ok(()),
+        Ok(()) => {
+            let plain = out.split_off(start);
+            canonicalize(&plain, out)
+        }
+        Err(write::Refusal(code)) => {
+            let offset = out.len() - start;
+            out.truncate(start);
+            Err(JsonError { code, offset })
+        }
+    }
 }
