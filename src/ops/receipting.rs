@@ -33,6 +33,7 @@ use crate::record::RunSummary;
 use crate::record::SchemaTag;
 use crate::record::StageReceipt;
 use crate::record::StageSummary;
+use crate::repo::worktree::single_file;
 use crate::repo::{Commit, Repo};
 use crate::store::Staging;
 use crate::tree;
@@ -99,7 +100,8 @@ impl<'a> Receipting<'a> {
         staging: &Staging,
         progress: &dyn Progress,
     ) -> Result<Vec<Export>, OpError> {
-        let mut made = Vec::new();
+        let words = exports::allowed_words(self.include_partial);
+        let (mut made, mut wanted) = (Vec::new(), Vec::new());
         for (stage, dataset) in EXPORTS {
             let dataset = dataset.name();
             let Some(root) = roots.get(dataset).copied() else { continue };
@@ -107,13 +109,26 @@ impl<'a> Receipting<'a> {
                 made.push(known);
                 continue;
             }
-            let path = scratch.join(format!("{}.jsonl", dataset.replace('/', "-")));
-            let words = exports::allowed_words(self.include_partial);
-            let allowed = (dataset == Dataset::Sft.name()).then_some(words);
-            let file = exports::write(staging, dataset, root, &path, allowed, progress)?;
+            wanted.push(exports::Wanted {
+                dataset,
+                root,
+                path: scratch.join(format!("{}.jsonl", dataset.replace('/', "-"))),
+                allowed: (dataset == Dataset::Sft.name()).then_some(words),
+                before: self.exported_before(dataset),
+            });
+        }
+        let datasets: Vec<_> = wanted.iter().map(|export| export.dataset).collect();
+        let files = exports::write(staging, wanted, progress)?;
+        for (dataset, file) in datasets.into_iter().zip(files) {
             made.push(Export { dataset, blake3: file.blake3, sha256: file.sha256, path: Some(file.path) });
         }
         Ok(made)
+    }
+
+    /// The root of an export at the commit before this run, and the file that should hold its rows.
+    fn exported_before(&self, dataset: &str) -> Option<(RootId, PathBuf)> {
+        let root = self.base?.dataset(dataset)?;
+        Some((root, self.repo.root().join(single_file(dataset)?)))
     }
 
     fn known_export(&self, stage: &str, dataset: &'static str, root: RootId) -> Option<Export> {

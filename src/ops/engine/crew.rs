@@ -59,8 +59,12 @@ pub(super) struct Outcome {
     bytes: u64,
     delivery: Delivery,
     removals: Vec<(Dataset, String)>,
-    pairs: Vec<(State, u64, UnitFact)>,
-    memo: Vec<UnitFact>,
+    /// Facts that no longer hold, with their units.
+    gone: Vec<(u64, UnitFact)>,
+    /// The number of the first unit in `memo`.
+    first: u64,
+    /// The facts that hold now, unit after unit.
+    memo: Vec<(State, UnitFact)>,
     end: Option<FileMemo>,
     computed: u64,
 }
@@ -127,7 +131,8 @@ impl Crew<'_, '_> {
             bytes: 0,
             delivery: Delivery::default(),
             removals: Vec::new(),
-            pairs: Vec::new(),
+            gone: Vec::new(),
+            first: 0,
             memo: Vec::new(),
             end: None,
             computed: 0,
@@ -140,7 +145,7 @@ impl Crew<'_, '_> {
             (Work::Fresh(units), Some(source)) => {
                 result.rows = units.len() as u64;
                 result.bytes = units.iter().map(|u| u.unit.bytes.len() as u64 + 1).sum();
-                let first = units.first().map_or(0, |u| u.unit.number);
+                result.first = units.first().map_or(0, |u| u.unit.number);
                 let mut computed = Vec::with_capacity(units.len());
                 for unit in units {
                     computed.push(worker.compute(source, unit)?);
@@ -152,14 +157,12 @@ impl Crew<'_, '_> {
                 result.computed = computed.len() as u64;
                 let (delivery, facts) = worker.finish(source, computed)?;
                 result.delivery = delivery;
-                for (offset, fact) in facts.iter().enumerate() {
-                    result.pairs.push((State::New, first + offset as u64, fact.clone()));
-                }
-                result.memo = facts;
+                result.memo = facts.into_iter().map(|fact| (State::New, fact)).collect();
             }
             (Work::Known { first, facts, rederive }, Some(source)) => {
                 result.rows = facts.len() as u64;
-                self.known(worker, source, first, &facts, rederive, &mut result, &in_turn)?;
+                result.first = first;
+                self.known(worker, source, facts, rederive, &mut result, &in_turn)?;
             }
             (Work::Gone { first, facts }, _) => {
                 in_turn(&mut |_| {})?;
@@ -168,7 +171,7 @@ impl Crew<'_, '_> {
                     let key = source_key(&slot.name, unit).map_err(|e| bad_key(&e))?;
                     result.removals.push((Dataset::Sources, key));
                     removals(&slot.name, unit, &fact, &mut result.removals)?;
-                    result.pairs.push((State::Gone, unit, fact));
+                    result.gone.push((unit, fact));
                 }
             }
             (Work::End(memo), _) => {
@@ -180,18 +183,18 @@ impl Crew<'_, '_> {
         Ok(result)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `chunk`, apart for its length")]
+    /// Decides again about units that the memo knows, and computes those about which the decision changed.
     fn known(
         &self,
         worker: &mut Worker<'_>,
         source: &SourceFile,
-        first: u64,
-        facts: &[UnitFact],
+        facts: Vec<UnitFact>,
         rederive: bool,
         result: &mut Outcome,
         in_turn: &InTurn<'_>,
     ) -> Result<(), Option<OpError>> {
         let stream = self.stream(source);
+        let first = result.first;
         let mut units: Vec<(UnitFact, Option<Computed>)> = Vec::with_capacity(facts.len());
         for (offset, old) in facts.iter().enumerate() {
             let number = first + offset as u64;
@@ -208,39 +211,35 @@ impl Crew<'_, '_> {
         }
         in_turn(&mut |ledger| units.iter_mut().for_each(|(fact, _)| ledger.decide(stream, fact)))?;
         let mut changed = Vec::new();
-        let mut decided = Vec::with_capacity(units.len());
         for (offset, ((fact, computed), old)) in units.into_iter().zip(facts).enumerate() {
-            let number = first + offset as u64;
-            if fact == *old {
+            if fact == old {
                 result.delivery.tallies.unit(&fact);
-                result.pairs.push((State::Unchanged, number, fact.clone()));
-                decided.push(Some(fact));
+                result.memo.push((State::Unchanged, fact));
                 continue;
             }
+            let number = first + offset as u64;
             let mut again = match computed {
                 Some(computed) => computed,
-                None => worker.compute(source, self.raw(source, number, old)?)?,
+                None => worker.compute(source, self.raw(source, number, &old)?)?,
             };
             again.decided(fact);
-            removals(&source.name, number, old, &mut result.removals)?;
-            result.pairs.push((State::Gone, number, old.clone()));
-            changed.push((decided.len(), number, again));
-            decided.push(None);
+            removals(&source.name, number, &old, &mut result.removals)?;
+            changed.push((offset, again));
+            // Stands here until the new one takes its place.
+            result.memo.push((State::Gone, old));
         }
         if !changed.is_empty() {
             result.computed = changed.len() as u64;
-            let places: Vec<(usize, u64)> = changed.iter().map(|(at, number, _)| (*at, *number)).collect();
-            let units = changed.into_iter().map(|(_, _, unit)| unit).collect();
+            let (places, units): (Vec<usize>, Vec<Computed>) = changed.into_iter().unzip();
             let (delivery, facts) = worker.finish(source, units)?;
             let unchanged = std::mem::take(&mut result.delivery.tallies);
             result.delivery = delivery;
             result.delivery.tallies.add(&unchanged);
-            for ((at, number), fact) in places.into_iter().zip(facts) {
-                result.pairs.push((State::New, number, fact.clone()));
-                decided[at] = Some(fact);
+            for (at, fact) in places.into_iter().zip(facts) {
+                let (_, old) = std::mem::replace(&mut result.memo[at], (State::New, fact));
+                result.gone.push((first + at as u64, old));
             }
         }
-        result.memo = decided.into_iter().flatten().collect();
         Ok(())
     }
 
@@ -290,18 +289,20 @@ impl Crew<'_, '_> {
         for (dataset, key) in &result.removals {
             ordered.edits.remove(*dataset, key)?;
         }
-        for (state, unit, fact) in &result.pairs {
+        let gone = result.gone.iter().map(|(unit, fact)| (State::Gone, *unit, fact));
+        let here = (result.first..).zip(&result.memo).map(|(unit, (state, fact))| (*state, unit, fact));
+        for (state, unit, fact) in gone.chain(here) {
             if fact.duplicate_of.is_some() {
                 continue;
             }
             for (place, index) in (0_u32..).zip(key_order(&fact.outputs)) {
-                let at = Position { file: result.file, unit: *unit, output: place };
-                ordered.pairing.add(*state, at, &fact.sig.unwrap_or_default(), &fact.outputs[index])?;
+                let at = Position { file: result.file, unit, output: place };
+                ordered.pairing.add(state, at, &fact.sig.unwrap_or_default(), &fact.outputs[index])?;
             }
         }
         ordered.tallies.add(&result.delivery.tallies);
         ordered.computed += result.computed;
-        for fact in result.memo {
+        for (_, fact) in result.memo {
             ordered.memo.push(fact)?;
         }
         if let Some(end) = result.end {

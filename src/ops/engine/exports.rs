@@ -2,11 +2,16 @@
 //! the working tree.
 //!
 //! Rests on trees and the object database. This is the third layer of the SFT firewall: it reads *bytes* after they were
-//! written, knows nothing of record types or categories, and lets through only the words it was given. Invariant: what
-//! a receipt says of an export was computed from the bytes that a consumer gets.
+//! written, knows nothing of record types or categories, and lets through only the words it was given. Invariants: what
+//! a receipt says of an export was computed from the bytes that a consumer gets; every row was hashed on its way there.
+//!
+//! Rows of one key lie in one block of a pack whatever their export, so all exports are written in one walk over the
+//! keys: a block is unpacked once. A row that the last run exported is taken from the file which that run left in the
+//! working tree, if it still hashes to its name: most rows of a small change then cost no unpacking at all.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -19,6 +24,23 @@ use crate::object::RootId;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
 use crate::tree;
+
+/// Rows between two reports of progress.
+const PROGRESS_ROWS: u64 = 1024;
+
+/// An export that is wanted as a file.
+pub(crate) struct Wanted<'a> {
+    /// Its dataset.
+    pub dataset: &'static str,
+    /// The tree of its rows.
+    pub root: RootId,
+    /// Where to write it.
+    pub path: PathBuf,
+    /// The words that each row's quality must be one of; `None` for exports without a quality.
+    pub allowed: Option<&'a [&'a str]>,
+    /// What the last run exported, and the file it left.
+    pub before: Option<(RootId, PathBuf)>,
+}
 
 /// One export as JSONL.
 #[derive(Clone, Debug)]
@@ -36,51 +58,169 @@ pub(crate) fn allowed_words(include_partial: bool) -> &'static [&'static str] {
     if include_partial { &["accepted", "partially_accepted"] } else { &["accepted"] }
 }
 
-/// Writes the rows of `root` as JSONL to `path`, reading each back from the object database. With `allowed`, every
-/// line of the finished file is read again and must carry one of these words as its quality.
+/// Writes the rows of each export as JSONL, and reads the finished file of one with `allowed` again: every line must
+/// carry one of these words as its quality.
 ///
 /// # Errors
-/// When a row is missing or damaged, the file cannot be written, or the firewall finds a forbidden row.
+/// When a row is missing or damaged, a file cannot be written, or the firewall finds a forbidden row.
 pub(crate) fn write(
     find: &dyn Find,
-    dataset: &str,
-    root: RootId,
-    path: &Path,
-    allowed: Option<&[&str]>,
+    wanted: Vec<Wanted<'_>>,
     progress: &dyn Progress,
-) -> Result<ExportFile, OpError> {
-    let failed = |error: &io::Error| OpError::io("write", path, error);
-    let totals = tree::totals(find, root)?;
-    progress.begin(dataset, Some(totals.jsonl_bytes()));
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(|e| failed(&e))?);
-    let (mut blake3, mut sha256) = (blake3::Hasher::new(), sha2::Sha256::new());
-    let mut line = Vec::new();
+) -> Result<Vec<ExportFile>, OpError> {
+    let mut bytes = 0;
+    let mut outputs = Vec::with_capacity(wanted.len());
+    for export in &wanted {
+        bytes += tree::totals(find, export.root)?.jsonl_bytes();
+        outputs.push(Output::create(find, export)?);
+    }
+    progress.begin("exports", Some(bytes));
     let mut pending = (0, 0);
-    for entry in tree::iter(find, root) {
-        let entry = entry?;
-        line.clear();
-        line.extend_from_slice(&find.find(&entry.id)?);
-        line.push(b'\n');
-        blake3.update(&line);
-        sha256.update(&line);
-        out.write_all(&line).map_err(|e| failed(&e))?;
-        pending = (pending.0 + 1, pending.1 + line.len() as u64);
-        if pending.0 == 1024 {
+    // The one whose next key is the least, until all are at their end.
+    while let Some(next) = least(&mut outputs) {
+        pending = (pending.0 + 1, pending.1 + outputs[next].row(find)?);
+        if pending.0 == PROGRESS_ROWS {
             progress.advance(pending.0, pending.1);
             pending = (0, 0);
         }
     }
-    out.flush().map_err(|e| failed(&e))?;
-    drop(out);
+    let files = outputs.into_iter().map(Output::finish).collect::<Result<Vec<_>, _>>()?;
     progress.end();
-    if let Some(allowed) = allowed {
-        firewall(path, allowed)?;
+    for export in &wanted {
+        if let Some(allowed) = export.allowed {
+            firewall(&export.path, allowed)?;
+        }
     }
-    Ok(ExportFile {
-        blake3: ObjectId::from_bytes(*blake3.finalize().as_bytes()),
-        sha256: hex::encode(sha256.finalize()),
-        path: path.to_owned(),
-    })
+    Ok(files)
+}
+
+/// The output whose next row has the least key; one whose tree cannot be read comes first, to say so.
+fn least(outputs: &mut [Output<'_>]) -> Option<usize> {
+    let mut least: Option<(usize, &str)> = None;
+    for (at, output) in outputs.iter_mut().enumerate() {
+        match output.rows.peek() {
+            None => {}
+            Some(Err(_)) => return Some(at),
+            Some(Ok(entry)) if least.is_some_and(|(_, key)| key <= entry.key.as_str()) => {}
+            Some(Ok(entry)) => least = Some((at, &entry.key)),
+        }
+    }
+    least.map(|(at, _)| at)
+}
+
+/// One export on its way into a file.
+struct Output<'a> {
+    rows: Peekable<tree::Rows<'a>>,
+    before: Option<Before<'a>>,
+    path: PathBuf,
+    out: File,
+    blake3: blake3::Hasher,
+    sha256: sha2::Sha256,
+    /// Rows that are not hashed yet: a hasher is fastest when it is given much at a time.
+    block: Vec<u8>,
+}
+
+/// Bytes gathered before they are hashed and written.
+const BLOCK_BYTES: usize = 256 << 10;
+
+impl<'a> Output<'a> {
+    fn create(find: &'a dyn Find, export: &Wanted<'_>) -> Result<Self, OpError> {
+        let file = File::create(&export.path).map_err(|e| OpError::io("write", &export.path, &e))?;
+        Ok(Self {
+            rows: tree::iter(find, export.root).peekable(),
+            before: export.before.as_ref().and_then(|(root, path)| Before::open(find, *root, path)),
+            path: export.path.clone(),
+            out: file,
+            blake3: blake3::Hasher::new(),
+            sha256: sha2::Sha256::new(),
+            block: Vec::with_capacity(BLOCK_BYTES + (64 << 10)),
+        })
+    }
+
+    /// Writes the next row; returns its bytes.
+    fn row(&mut self, find: &dyn Find) -> Result<u64, OpError> {
+        let Some(entry) = self.rows.next() else { return Ok(0) };
+        let entry = entry?;
+        let start = self.block.len();
+        let known = self.before.as_mut().is_some_and(|before| before.take(&entry, &mut self.block));
+        if !known {
+            self.block.extend_from_slice(&find.find(&entry.id)?);
+        }
+        self.block.push(b'\n');
+        let len = self.block.len() - start;
+        if self.block.len() >= BLOCK_BYTES {
+            self.flush()?;
+        }
+        Ok(len as u64)
+    }
+
+    fn flush(&mut self) -> Result<(), OpError> {
+        self.blake3.update(&self.block);
+        self.sha256.update(&self.block);
+        self.out.write_all(&self.block).map_err(|e| OpError::io("write", &self.path, &e))?;
+        self.block.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<ExportFile, OpError> {
+        self.flush()?;
+        Ok(ExportFile {
+            blake3: ObjectId::from_bytes(*self.blake3.finalize().as_bytes()),
+            sha256: hex::encode(self.sha256.finalize()),
+            path: self.path,
+        })
+    }
+}
+
+/// The file of the last run, walked along with the tree that it was written from. It is only believed where a row
+/// hashes to the name that the tree gives it.
+struct Before<'a> {
+    rows: Peekable<tree::Rows<'a>>,
+    input: BufReader<File>,
+    /// It is not what was written.
+    changed: bool,
+}
+
+impl<'a> Before<'a> {
+    fn open(find: &'a dyn Find, root: RootId, path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let input = BufReader::with_capacity(BLOCK_BYTES, file);
+        Some(Self { rows: tree::iter(find, root).peekable(), input, changed: false })
+    }
+
+    /// Appends the row of `entry` to `out`, if it stands here as it should. Entries are asked for in order of key.
+    fn take(&mut self, entry: &tree::Entry, out: &mut Vec<u8>) -> bool {
+        while !self.changed {
+            let Some(Ok(old)) = self.rows.peek() else { return false };
+            match old.key.cmp(&entry.key) {
+                std::cmp::Ordering::Greater => return false,
+                std::cmp::Ordering::Equal if old.id == entry.id => return self.read(entry, out),
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Less => self.skip(),
+            }
+        }
+        false
+    }
+
+    /// Reads the row that comes next, which should be that of `entry`.
+    fn read(&mut self, entry: &tree::Entry, out: &mut Vec<u8>) -> bool {
+        self.rows.next();
+        let start = out.len();
+        let read = (&mut self.input).take(entry.bytes + 1).read_to_end(out);
+        let sound = read.is_ok_and(|len| len as u64 == entry.bytes + 1) && out.pop() == Some(b'\n');
+        if sound && ObjectId::of(&out[start..]) == entry.id {
+            return true;
+        }
+        // Not what was written: nothing after it can be trusted to lie where it should.
+        out.truncate(start);
+        self.changed = true;
+        false
+    }
+
+    /// Passes over the row that comes next.
+    fn skip(&mut self) {
+        let len = self.rows.next().and_then(Result::ok).and_then(|old| i64::try_from(old.bytes + 1).ok());
+        self.changed |= len.is_none_or(|len| self.input.seek_relative(len).is_err());
+    }
 }
 
 /// The one field that the firewall looks at.

@@ -159,8 +159,8 @@ impl<'a> Worker<'a> {
         let mut maker = Maker::new(self.context);
         // Key order within the chunk; units without a record come first, in source order.
         units.sort_by(|a, b| {
-            let key = |c: &Computed| c.fact.outputs.first().map(|o| o.key.clone());
-            key(a).cmp(&key(b)).then(a.number.cmp(&b.number))
+            let [a_key, b_key] = [a, b].map(|c| c.fact.outputs.first().map(|o| o.key.as_str()));
+            a_key.cmp(&b_key).then(a.number.cmp(&b.number))
         });
         let mut facts = Vec::with_capacity(units.len());
         for unit in units {

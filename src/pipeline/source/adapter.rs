@@ -31,6 +31,7 @@ use super::jq;
 use super::jq::Program;
 use super::lookup::LookupRow;
 use super::lookup::Lookups;
+use super::native::Native;
 use super::path::Fast;
 use super::spec::Code;
 use super::spec::Spec;
@@ -382,7 +383,8 @@ fn compile_expr(spec: &Spec, code: &Code, names: &[String]) -> Result<Expr, Spec
         .map_err(|e| spec.reader.code_error(code, e.offset, &e.message))?;
     let used = jq::variables(&code.text);
     let wanted = names.iter().map(|name| used.contains(&name.as_str())).collect();
-    Ok(Expr::Jaq { program: Box::new(program), wanted })
+    let native = Native::parse(&code.text, names).map(Box::new);
+    Ok(Expr::Jaq { program: Box::new(program), wanted, native })
 }
 
 /// Refuses what cannot be read, leaves out what is blank, and gives the canonical form of the rest.

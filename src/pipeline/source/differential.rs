@@ -13,6 +13,7 @@ use super::eval::Expr;
 use super::eval::Scope;
 use super::eval::Variable;
 use super::jq::Program;
+use super::native::Native;
 use super::path::Fast;
 
 /// Outputs as canonical text, or that there was an error.
@@ -22,21 +23,22 @@ fn outputs(expr: &Expr, row: &Value<'_>) -> Option<Vec<String>> {
     let scope = Scope::new(row, &variables);
     let mut out = Vec::new();
     expr.run(&scope, 100, &mut out).ok()?;
-    let text = |value: &Cow<'_, Value<'_>>| {
-        let mut bytes = Vec::new();
-        value.write(&mut bytes);
-        let mut again = Vec::new();
-        canonicalize(&bytes, &mut again).expect("an output is JSON");
-        assert_eq!(bytes, again, "an output is canonical");
-        String::from_utf8(bytes).expect("UTF-8")
-    };
     Some(out.iter().map(text).collect())
+}
+
+fn text(value: &Cow<'_, Value<'_>>) -> String {
+    let mut bytes = Vec::new();
+    value.write(&mut bytes);
+    let mut again = Vec::new();
+    canonicalize(&bytes, &mut again).expect("an output is JSON");
+    assert_eq!(bytes, again, "an output is canonical");
+    String::from_utf8(bytes).expect("UTF-8")
 }
 
 fn jaq(code: &str) -> Expr {
     let names = names();
     let program = Program::compile(code, &names).unwrap_or_else(|e| panic!("{code}: {e:?}"));
-    Expr::Jaq { program: Box::new(program), wanted: vec![true; names.len()] }
+    Expr::Jaq { program: Box::new(program), wanted: vec![true; names.len()], native: None }
 }
 
 fn names() -> Vec<String> {
@@ -96,6 +98,60 @@ const FAST: &[&str] = &[
     ".b // .a.b?",
 ];
 
+/// Every form of a native expression.
+const NATIVE: &[&str] = &[
+    ".a == \"x\"",
+    ".a != \"x\"",
+    ".a == null",
+    "\"x\" == .a",
+    ".a == .b",
+    ".a == 1e2",
+    ".b >= 1",
+    ".b < 1",
+    ".b > 0 ",
+    ".b <= 0.5",
+    ".a // .b == \"y\"",
+    ".a == \"x\" // \"z\"",
+    "\"k:\" + .a",
+    ".a + .b + \"c\"",
+    ".a + null",
+    "\"a\" + .a == \"ax\"",
+    "[.a]",
+    "[\"k:\" + .a]",
+    "[.a[]?]",
+    "[.a[]? | select(.b == 1)]",
+    "[.a[]? | select(.b == 1) | .b][0]",
+    "[.a[]? | select(.b? == 1) | .b][-1]",
+    "[.a[]? | .b? | .[]?]",
+    "[.a[]?.b]",
+    "[ .[]? ]",
+    "[.a[]? | { id: .b, b, \"b c\": .a }]",
+    "{a, z: .b}",
+    "{\"\u{1f600}\": .a, \"\u{fffd}\": .b}",
+    "if .a == null then null else .b end",
+    "if .a then [\"yes\"] else [] end",
+    "if .a then if .b then 1 else 2 end else 3 end",
+    "(.a // \"\") | split(\"/\")[0]",
+    "(.a // \"u/v\") | split(\"/\")[1]",
+    ".a // [] | join(\"\\n\")",
+    "[.a[]? | tostring] | join(\"-\")",
+    "\"t:\" + (.a | tostring)",
+    ".a | tostring",
+    ".a[0].b // .b",
+    "(.a) | .b?",
+    "$unit.a == $path.file",
+    "[$path.file, 1]",
+    ".a | .",
+    ".a as $x | .b",
+    "select(.a == \"x\")",
+    "[.a, .b]",
+    ".a|.b|.c",
+    "[[.a]]",
+    "[.a[0:1]]",
+    ".a == 12345678901234567890123",
+    "[.a[] | select(.b)]",
+];
+
 const ROWS: &[&str] = &[
     "null",
     "true",
@@ -130,6 +186,38 @@ fn the_fast_way_and_jaq_agree() {
             assert_eq!(outputs(&fast, &row), outputs(&slow, &row), "{code} over {text}");
         }
     }
+}
+
+/// What the native way says, where it says anything.
+fn native(code: &str, row: &Value<'_>) -> Option<Option<Vec<String>>> {
+    let native = Native::parse(code, &names())?;
+    let path = Value::Object(vec![("file".into(), Value::String("a/b".into()))]);
+    let variables = [Variable::new(row), Variable::new(&path)];
+    let mut out = Vec::new();
+    native.run(&Scope::new(row, &variables), &mut out)?;
+    Some(Some(out.iter().map(text).collect()))
+}
+
+#[test]
+fn the_native_way_and_jaq_agree() {
+    let mut unanswered = Vec::new();
+    for code in NATIVE {
+        let slow = jaq(code);
+        let mut answered = 0;
+        for text in ROWS {
+            let mut canonical = Vec::new();
+            canonicalize(text.as_bytes(), &mut canonical).expect("a row");
+            let row = Value::parse(&canonical).expect("canonical");
+            if let Some(answer) = native(code, &row) {
+                answered += 1;
+                assert_eq!(answer, outputs(&slow, &row), "{code} over {text}");
+            }
+        }
+        if answered == 0 {
+            unanswered.push(*code);
+        }
+    }
+    assert_eq!(unanswered, ["[$path.file, 1]", ".a as $x | .b", "[.a, .b]", "[.a[0:1]]"]);
 }
 
 #[test]
@@ -220,6 +308,10 @@ proptest! {
             let code = FAST[pick];
             let fast = Expr::Fast(Fast::parse(code, &names()).expect("fast"));
             prop_assert_eq!(outputs(&fast, &row), outputs(&jaq(code), &row), "{}", code);
+            let code = NATIVE[pick % NATIVE.len()];
+            if let Some(answer) = native(code, &row) {
+                prop_assert_eq!(answer, outputs(&jaq(code), &row), "{}", code);
+            }
         }
     }
 }

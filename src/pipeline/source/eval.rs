@@ -1,6 +1,6 @@
 //! An expression of a spec, compiled, and the values that it sees.
 //!
-//! Rests on the fast way (`path`) and on jaq (`jq`). Invariant: evaluation reads nothing but its scope; the same scope
+//! Rests on the fast ways (`path`, `native`) and on jaq (`jq`). Invariant: evaluation reads nothing but its scope; the same scope
 //! gives the same outputs.
 
 use std::borrow::Cow;
@@ -11,6 +11,7 @@ use jaq_json::Val;
 use crate::base::json::Value;
 
 use super::jq::Program;
+use super::native::Native;
 use super::path::Fast;
 use super::path::Root;
 use super::value::to_jaq;
@@ -103,8 +104,8 @@ impl<'v> Scope<'v> {
 pub(super) enum Expr {
     /// Plain paths and constants.
     Fast(Fast),
-    /// Anything else, with a flag for each variable: does the code name it?
-    Jaq { program: Box<Program>, wanted: Vec<bool> },
+    /// Anything else, with a flag for each variable: does the code name it? What is common is first tried natively.
+    Jaq { program: Box<Program>, wanted: Vec<bool>, native: Option<Box<Native>> },
 }
 
 impl Expr {
@@ -117,7 +118,10 @@ impl Expr {
     ) -> Result<(), EvalError> {
         match self {
             Self::Fast(fast) => fast.run(scope, out),
-            Self::Jaq { program, wanted } => {
+            Self::Jaq { program, wanted, native } => {
+                if native.as_ref().is_some_and(|native| native.run(scope, out).is_some()) {
+                    return Ok(());
+                }
                 let variables = scope.jaq_variables(wanted);
                 out.extend(program.run(scope.jaq_dot(), variables, limit)?.into_iter().map(Cow::Owned));
                 Ok(())

@@ -15,6 +15,7 @@ mod fate;
 mod files;
 mod jq;
 mod lookup;
+mod native;
 mod path;
 mod scan;
 mod spec;

@@ -323,14 +323,14 @@ impl Parser<'_, '_> {
     }
 }
 
-fn identifier(text: &str) -> Option<&str> {
+pub(super) fn identifier(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
     let name = &text[..end];
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_').then_some(name)
 }
 
 /// Where the JSON text at the start of `text` ends; it need not be valid.
-fn constant_end(text: &str) -> Option<usize> {
+pub(super) fn constant_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut in_string, mut at) = (0_usize, false, 0);
     while at < bytes.len() {
