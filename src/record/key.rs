@@ -6,7 +6,7 @@
 //!
 //! | key | form |
 //! |---|---|
-//! | record | `YYYY/MM/DD/<stream>/<row key>[.n][~<8 digits of sig_hash>]` |
+//! | record | `YYYY/MM/DD/<stream>/<row key>[.n][~<8 digits of the row id>]` |
 //! | preference pair | `<chosen key>+<16 digits of the rejected sig_hash>` |
 //! | quarantine entry | `<stage>/<reason>/<source or record key>` |
 //! | duplicate entry | `<stage>/<source or record key>` |
@@ -105,9 +105,9 @@ impl RecordKey {
     /// The key of a record whose own key was taken by one that comes earlier in source order.
     ///
     /// # Errors
-    /// When `sig_hash` is not 64 lower-case hexadecimal digits, or this key has such a suffix already.
-    pub fn in_conflict(&self, sig_hash: &str) -> Result<Self, KeyError> {
-        let digits = digits_of(sig_hash, CONFLICT_BYTES - 1)?;
+    /// When `row_id` is not 64 lower-case hexadecimal digits, or this key has such a suffix already.
+    pub fn in_conflict(&self, row_id: &str) -> Result<Self, KeyError> {
+        let digits = digits_of(row_id, CONFLICT_BYTES - 1)?;
         let text = format!("{}~{digits}", self.text);
         if text.len() > RECORD_KEY_BYTES_MAX {
             return Err(KeyError::Form { key: text, why: "it is too long" });

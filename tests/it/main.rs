@@ -21,6 +21,7 @@ mod reports;
 mod runs;
 mod sample;
 mod sample_specs;
+mod same_row;
 mod sources;
 mod store;
 mod store_crash;

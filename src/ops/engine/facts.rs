@@ -17,6 +17,8 @@ use crate::record::Category;
 pub(crate) struct UnitFact {
     /// SHA-256 of the canonical row; `None` when it does not parse.
     pub sig: Option<[u8; 32]>,
+    /// What tells the row from others where `sig` alone does not.
+    pub row_id: Option<[u8; 32]>,
     /// For a value of a map: its key there.
     pub unit_key: Option<String>,
     /// What the spec made of it.

@@ -46,8 +46,8 @@ impl Ledger {
         if fact.verdict != UnitVerdict::Records {
             return;
         }
-        let sig = fact.sig.unwrap_or_default();
-        let row = (stream, u128_of(&sig));
+        let id = fact.row_id.or(fact.sig).unwrap_or_default();
+        let row = (stream, u128_of(&id));
         if let Some(first) = self.rows.get(&row) {
             fact.duplicate_of = Some(self.names.get(*first).to_owned());
             return;
@@ -55,7 +55,7 @@ impl Ledger {
         let mut first_name = None;
         let mut names = Vec::with_capacity(fact.outputs.len());
         for output in &mut fact.outputs {
-            output.key = self.claim(&output.wanted, &sig);
+            output.key = self.claim(&output.wanted, &id);
             let name = self.names.add(&output.key);
             first_name.get_or_insert(name);
             names.push(name);
@@ -84,12 +84,13 @@ impl Ledger {
         }
     }
 
-    /// The wanted key for the first that wants it; for the others, the key with digits of their own row's hash.
-    fn claim(&mut self, wanted: &str, sig: &[u8; 32]) -> String {
+    /// The wanted key for the first that wants it; for the others, the key with digits of what tells their row from
+    /// others.
+    fn claim(&mut self, wanted: &str, id: &[u8; 32]) -> String {
         if self.keys.insert(key_hash(wanted)) {
             return wanted.to_owned();
         }
-        let digits = hex::encode(sig);
+        let digits = hex::encode(id);
         // Eight digits do in all but 1 of 4 billion conflicts; the later windows keep even that one apart.
         for start in (0..64).step_by(8) {
             let key = format!("{wanted}~{}", &digits[start..start + 8]);

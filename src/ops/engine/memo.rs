@@ -16,7 +16,7 @@ use crate::ops::engine::inputs::Prefix;
 use crate::ops::error::OpError;
 
 /// How facts are written; a memo of another version is taken for absent.
-pub(crate) const MEMO_VERSION: u32 = 3;
+pub(crate) const MEMO_VERSION: u32 = 4;
 /// Facts to a frame.
 pub(crate) const FRAME_UNITS: usize = 2048;
 /// Memos kept: enough to step back and forth between a few commits.

@@ -81,6 +81,7 @@ impl<'a> Worker<'a> {
         let ReadUnit { unit, refused } = read;
         let mut fact = UnitFact {
             sig: None,
+            row_id: None,
             unit_key: unit.key.clone(),
             verdict: UnitVerdict::Skipped(LOOKUP_ROW.to_owned()),
             duplicate_of: None,
@@ -112,7 +113,7 @@ impl<'a> Worker<'a> {
                     slot => slot.insert(context.specs[index].1.compile()?),
                 };
                 let mapped = adapter.map(&UnitInput::new(&file.name, &unit, &context.lookups[index]));
-                fact.sig = mapped.sig_hash;
+                (fact.sig, fact.row_id) = (mapped.sig_hash, mapped.row_id);
                 fact.verdict = match mapped.outcome {
                     Outcome::Records(drafts) => {
                         for draft in drafts {

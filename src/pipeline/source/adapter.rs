@@ -4,6 +4,7 @@
 //! lookup tables; every unit has exactly one fate; one output that is refused quarantines its whole unit.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use sha2::Digest;
 use sha2::Sha256;
@@ -63,6 +64,7 @@ pub struct Adapter {
     lookups: Vec<Join>,
     fields: Vec<(Field, Expr)>,
     reads: Reads,
+    beside: Beside,
     canonical: Vec<u8>,
     path: Option<FileCaptures>,
 }
@@ -84,6 +86,17 @@ pub(super) struct Reads {
     pub(super) everything: bool,
 }
 
+/// What the spec's expressions see of a unit besides its row: two equal rows that differ here are two rows.
+#[derive(Default)]
+struct Beside {
+    /// Members of `$path` that some expression names.
+    path: BTreeSet<String>,
+    /// Some expression takes `$path` as a whole.
+    whole_path: bool,
+    /// Some expression names `$key`.
+    key: bool,
+}
+
 /// `$path` of the file that was mapped last.
 struct FileCaptures {
     file: String,
@@ -95,7 +108,7 @@ type Refusal = (&'static str, String);
 
 impl Adapter {
     pub(super) fn new(spec: &Spec) -> Result<Self, SpecError> {
-        let mut reads = Reads::default();
+        let (mut reads, mut beside) = (Reads::default(), Beside::default());
         let unit_names: Vec<String> = BUILT_IN.map(str::to_owned).to_vec();
         let mut all_names = unit_names.clone();
         all_names.extend(spec.lookups.keys().cloned());
@@ -115,6 +128,7 @@ impl Adapter {
             }
             if of_row {
                 reads.add(&expr, &code.text, whole_is_read);
+                beside.add(&code.text);
             }
             Ok(expr)
         };
@@ -154,6 +168,7 @@ impl Adapter {
             lookups,
             fields,
             reads,
+            beside,
             canonical: Vec::new(),
             path: None,
         })
@@ -174,20 +189,20 @@ impl Adapter {
         let mut canonical = std::mem::take(&mut self.canonical);
         canonical.clear();
         let refused = admit(unit, self.unit, &mut canonical);
-        let (sig_hash, outcome) = if let Err(outcome) = refused {
-            (None, outcome)
+        let (sig_hash, row_id, outcome) = if let Err(outcome) = refused {
+            (None, None, outcome)
         } else {
             self.enter(unit.file);
             let sig_hash: [u8; 32] = Sha256::digest(&canonical).into();
             let outcome = self.outcome(unit, &canonical, raw_id, &sig_hash, coverage.as_deref_mut());
             let quarantined = |(reason, detail)| Outcome::Quarantined { reason, detail };
-            (Some(sig_hash), outcome.unwrap_or_else(quarantined))
+            (Some(sig_hash), self.row_id(unit, &sig_hash), outcome.unwrap_or_else(quarantined))
         };
         self.canonical = canonical;
         if let Some(coverage) = coverage {
             coverage.count(&outcome);
         }
-        Mapped { raw_id, sig_hash, outcome }
+        Mapped { raw_id, sig_hash, row_id, outcome }
     }
 
     /// The row of lookup `name` that a unit of its files is.
@@ -222,6 +237,29 @@ impl Adapter {
             Ok(key) => LookupRow::Row { key, raw_id: ObjectId::of(unit.bytes), canonical },
             Err(refusal) => quarantined(refusal),
         }
+    }
+
+    /// See [`Mapped::row_id`].
+    fn row_id(&self, unit: &UnitInput<'_>, sig_hash: &[u8; 32]) -> Option<[u8; 32]> {
+        let beside = &self.beside;
+        let mut members = Vec::new();
+        if let Some(key) = unit.key.filter(|_| beside.key) {
+            members.push((Cow::Borrowed("key"), Value::String(Cow::Borrowed(key))));
+        }
+        if let Some(Value::Object(path)) = self.path.as_ref().map(|p| &p.value) {
+            let told = path.iter().filter(|(name, _)| beside.whole_path || beside.path.contains(&**name));
+            let told: Vec<_> = told.cloned().collect();
+            if !told.is_empty() {
+                members.push((Cow::Borrowed("path"), Value::Object(told)));
+            }
+        }
+        if members.is_empty() {
+            return None;
+        }
+        members.push((Cow::Borrowed("sig_hash"), Value::String(Cow::Owned(hex::encode(sig_hash)))));
+        let mut canonical = Vec::new();
+        Value::Object(members).write(&mut canonical);
+        Some(Sha256::digest(&canonical).into())
     }
 
     /// Makes `$path` that of `file`.
@@ -422,6 +460,17 @@ fn key_text(value: Option<&Value<'_>>, what: &str) -> Result<String, Refusal> {
             "bad_key",
             format!("{what} must be a string or a number, found {}", other.map_or("nothing", kind_name)),
         )),
+    }
+}
+
+impl Beside {
+    /// Adds what `code` names.
+    fn add(&mut self, code: &str) {
+        let variables = jq::variables(code);
+        let members = jq::path_members(code);
+        self.key |= variables.contains(&"key");
+        self.whole_path |= variables.iter().filter(|name| **name == "path").count() > members.len();
+        self.path.extend(members.into_iter().map(|(member, _)| member.to_owned()));
     }
 }
 
