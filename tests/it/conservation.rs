@@ -197,8 +197,13 @@ fn the_sample_is_conserved() {
 
 /// A repository over real data, run once; nothing where the data is not here.
 pub(crate) fn real(name: &str) -> Option<(tempfile::TempDir, Place)> {
+    real_in(name, name)
+}
+
+/// As [`real`], by the embedded spec `name` over the data set in `folder`.
+pub(crate) fn real_in(name: &str, folder: &str) -> Option<(tempfile::TempDir, Place)> {
     let Some(data) = std::env::var_os("DISTILL_REAL_DATA") else {
-        println!("skipped: DISTILL_REAL_DATA is not set, {name} is not read");
+        println!("skipped: DISTILL_REAL_DATA is not set, {folder} is not read");
         return None;
     };
     let dir = tempfile::tempdir().expect("a folder");
@@ -206,7 +211,7 @@ pub(crate) fn real(name: &str) -> Option<(tempfile::TempDir, Place)> {
     let place = Place::new(dir.path(), &[(name, spec)]);
     let policy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".distill/policy.toml");
     place.write(".distill/policy.toml", std::fs::read(policy).expect("the policy"));
-    let base = PathBuf::from(data).join(name);
+    let base = PathBuf::from(data).join(folder);
     place.write(".distill/config.toml", format!("base = {:?}\n", base.to_str().expect("UTF-8")));
     place.run(What::All);
     Some((dir, place))
