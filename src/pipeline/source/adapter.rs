@@ -84,6 +84,8 @@ pub(super) struct Reads {
     pub(super) names: Vec<(String, bool)>,
     /// Some expression takes `.` or `$unit` as a whole.
     pub(super) everything: bool,
+    /// Some expression goes over the members of the row, whatever their names.
+    pub(super) each: bool,
 }
 
 /// What the spec's expressions see of a unit besides its row: two equal rows that differ here are two rows.
@@ -479,6 +481,7 @@ impl Reads {
     fn add(&mut self, expr: &Expr, code: &str, whole: bool) {
         match expr {
             Expr::Fast(fast) => {
+                self.each |= fast.goes_over_members();
                 for path in fast.row_paths() {
                     let last = path.len();
                     self.everything |= whole && last == 0;
@@ -490,6 +493,7 @@ impl Reads {
             Expr::Jaq { .. } => {
                 self.names.extend(jq::mentions(code));
                 self.everything |= jq::takes_whole(code);
+                self.each |= jq::goes_over_members(code);
             }
         }
     }

@@ -63,6 +63,7 @@ pub struct Coverage {
     quarantined: BTreeMap<String, u64>,
     read: BTreeSet<(String, bool)>,
     everything: bool,
+    each: bool,
 }
 
 /// A member name of the source rows.
@@ -117,6 +118,7 @@ impl Coverage {
         }
         self.read.extend(other.read.iter().cloned());
         self.everything |= other.everything;
+        self.each |= other.each;
     }
 
     /// The figures.
@@ -146,7 +148,7 @@ impl Coverage {
             return true;
         }
         match key.split_once("[].").or_else(|| key.split_once('.')) {
-            None => named(key),
+            None => self.each || named(key),
             Some((outer, inner)) => {
                 self.read.contains(&(outer.to_owned(), true)) || named(inner) || named(key)
             }
@@ -158,6 +160,7 @@ impl Coverage {
         if self.units == 0 || self.read.is_empty() {
             self.read.extend(reads.names.iter().cloned());
             self.everything |= reads.everything;
+            self.each |= reads.each;
         }
         for (key, value) in row.iter_members() {
             self.keys.add(key, 1);

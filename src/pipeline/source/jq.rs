@@ -346,6 +346,16 @@ pub(super) fn takes_whole(code: &str) -> bool {
     }
 }
 
+/// Does `code` begin by going over the members of the row, whatever their names (`to_entries[] | …`)?
+pub(super) fn goes_over_members(code: &str) -> bool {
+    let tokens = Lexer::new(code).lex().unwrap_or_default();
+    let first = match tokens.as_slice() {
+        [Token("." | "$unit", _), Token("|", _), first, ..] | [first, ..] => first,
+        [] => return false,
+    };
+    matches!(first.0, "to_entries" | "with_entries" | "map_values" | "keys" | "keys_unsorted")
+}
+
 /// The member names that `code` mentions: what follows a dot, words and whole strings. A name that is followed by no
 /// further step is read with all that is under it.
 pub(super) fn mentions(code: &str) -> Vec<(String, bool)> {

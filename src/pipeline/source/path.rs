@@ -86,6 +86,14 @@ impl Fast {
         self.terms.iter().filter_map(of_row).collect()
     }
 
+    /// Does a path take every member of the row (`.[]`)?
+    pub(super) fn goes_over_members(&self) -> bool {
+        self.terms.iter().any(|term| {
+            matches!(term, Term::Path(Path { root: Root::Dot | Root::Variable(0), steps })
+                if matches!(steps.first(), Some((Step::Each, _))))
+        })
+    }
+
     /// Does a path start at this variable?
     pub(super) fn names_variable(&self, variable: usize) -> bool {
         self.terms.iter().any(|t| matches!(t, Term::Path(p) if p.root == Root::Variable(variable)))

@@ -6,12 +6,12 @@ use std::fs;
 use distill::record::EvidenceRecord;
 use serde_json::{Value, json};
 
-use super::{around, assert_categories, folder, jq, refined};
+use super::{around, assert_categories, folder, jq, refined, unread};
 use crate::engine::receipts;
 
 #[test]
 fn code_review_findings_are_judged_one_by_one() {
-    let Some((_dir, view)) = refined("code-review-benchmark") else { return };
+    let Some((dir, view)) = refined("code-review-benchmark") else { return };
     let results = folder("code-review-benchmark").join("offline/results");
     let judges =
         ["anthropic_claude-opus-4-5-20251101", "anthropic_claude-sonnet-4-5-20250929", "openai_gpt-5.2"];
@@ -81,4 +81,23 @@ fn code_review_findings_are_judged_one_by_one() {
         assert_eq!(receipts[stage].counts.records, 0, "{stage}: what was reviewed is not in the data");
     }
     assert_eq!(receipts["export-sft"].quarantined_by.keys().collect::<Vec<_>>(), ["empty_instruction"]);
+    // The tools are gone over whatever they are called; of a review, these members are not read.
+    let unread = unread(dir.path());
+    let members: BTreeSet<_> =
+        unread.iter().map(|key| key.split_once('.').map(|(_, member)| member)).collect();
+    let counts = [
+        "errors_count",
+        "false_negatives",
+        "fn",
+        "fp",
+        "pr_url",
+        "precision",
+        "recall",
+        "repo_name",
+        "skipped",
+        "total_candidates",
+        "total_golden",
+        "tp",
+    ];
+    assert_eq!(members, counts.into_iter().map(Some).collect());
 }
