@@ -4,7 +4,7 @@
 //! that holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use distill::base::json;
 use distill::object::FindExt as _;
@@ -207,14 +207,20 @@ pub(crate) fn real_in(name: &str, folder: &str) -> Option<(tempfile::TempDir, Pl
         return None;
     };
     let dir = tempfile::tempdir().expect("a folder");
-    let (_, spec) = embedded().iter().find(|(n, _)| *n == name).expect("an embedded spec");
-    let place = Place::new(dir.path(), &[(name, spec)]);
-    let policy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".distill/policy.toml");
-    place.write(".distill/policy.toml", std::fs::read(policy).expect("the policy"));
+    let place = embedded_in(dir.path(), name);
     let base = PathBuf::from(data).join(folder);
     place.write(".distill/config.toml", format!("base = {:?}\n", base.to_str().expect("UTF-8")));
     place.run(What::All);
     Some((dir, place))
+}
+
+/// A repository in `root` with the embedded spec `name` and the policy that ships.
+pub(crate) fn embedded_in(root: &Path, name: &str) -> Place {
+    let (_, spec) = embedded().iter().find(|(n, _)| *n == name).expect("an embedded spec");
+    let place = Place::new(root, &[(name, spec)]);
+    let policy = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".distill/policy.toml");
+    place.write(".distill/policy.toml", std::fs::read(policy).expect("the policy"));
+    place
 }
 
 /// What the source itself says of a run decides, both ways.

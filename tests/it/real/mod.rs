@@ -8,7 +8,9 @@ mod code_review;
 mod edges;
 mod mt_bench;
 mod self_instruct;
+mod swe_agent;
 mod vexp;
+mod who_and_when;
 mod wildbench;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,13 @@ pub(crate) fn refined_in(name: &str, folder: &str) -> Option<(tempfile::TempDir,
     let (dir, place) = real_in(name, folder)?;
     let view = check(&place);
     Some((dir, view))
+}
+
+/// The keys of the rows in `folder` that no expression of the spec `name` reads, as `distill health` reports them.
+pub(crate) fn unread(name: &str, folder: &str) -> Option<Vec<String>> {
+    let (dir, _place) = real_in(name, folder)?;
+    let health = health(&Site::at(dir.path()).expect("a site"), &[], &Silent).expect("health");
+    Some(health.items.into_iter().flat_map(|item| item.unread).map(|key| key.key).collect())
 }
 
 /// The folder of the data set `name`; only after [`refined`] said that it is here.
@@ -107,14 +116,18 @@ fn strings(value: &Value, out: &mut Vec<String>) {
     }
 }
 
+/// [`jq`] with a filter that counts.
+#[track_caller]
+pub(crate) fn count<P: AsRef<Path>>(filter: &str, files: &[P]) -> usize {
+    let count = jq(filter, files);
+    usize::try_from(count.as_u64().unwrap_or_else(|| panic!("{filter} gives {count}"))).expect("fits")
+}
+
 #[test]
 fn tau_bench_is_judged_by_its_rewards() {
     let Some((_dir, view)) = refined("tau-bench") else { return };
     let files = [folder("tau-bench").join("historical_trajectories/gpt-4o-airline.json")];
-    let count = |reward: u8| {
-        let count = jq(&format!("[.[][] | select(.reward == {reward})] | length"), &files);
-        usize::try_from(count.as_u64().expect("a count")).expect("fits")
-    };
-    let expected = BTreeMap::from([(Category::Accepted, count(1)), (Category::Rejected, count(0))]);
+    let rewards = |reward: u8| count(&format!("[.[][] | select(.reward == {reward})] | length"), &files);
+    let expected = BTreeMap::from([(Category::Accepted, rewards(1)), (Category::Rejected, rewards(0))]);
     assert_eq!(categories(&view), expected);
 }
