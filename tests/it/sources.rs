@@ -1,5 +1,6 @@
 //! Source specs, from the file that declares a stream to the evidence that comes of it.
 
+mod beside;
 mod golden;
 mod mapping;
 mod real;

@@ -31,6 +31,8 @@ pub(crate) struct SourceFile {
     pub kind: UnitKind,
     /// Where the array or map sits in it.
     pub at: Option<String>,
+    /// Whether what stands beside the container is its last unit.
+    pub beside: bool,
 }
 
 impl SourceFile {
@@ -48,7 +50,7 @@ pub(crate) struct Prefix {
     pub hash: ObjectId,
     /// For lines of a plain file, where the last complete one ends; else the whole file.
     pub bytes: u64,
-    /// Units in it.
+    /// Units in it that must not change; of the whole, all units.
     pub units: u64,
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn discover(
                             spec: owner,
                             kind,
                             at,
+                            beside: owner.is_some() && spec.reads_beside(),
                         });
                     }
                     Some(known) if known.kind != kind || known.at != at => {
@@ -94,7 +97,10 @@ pub(crate) fn discover(
                         (Some(first), Some(_)) => {
                             return Err(claimed(&name, specs, Some(first), index, "claimed by"));
                         }
-                        (None, Some(_)) => known.spec = owner,
+                        (None, Some(_)) => {
+                            known.spec = owner;
+                            known.beside = spec.reads_beside();
+                        }
                         _ => {}
                     },
                 }
@@ -250,6 +256,7 @@ pub(crate) fn read_units(
     let mut number = known.map_or(0, |prefix| prefix.units);
     let mut complete = (0, 0);
     let mut bad_compression = None;
+    let mut ends_beside = false;
     let read;
     {
         let mut input: Box<dyn BufRead> = match known {
@@ -264,10 +271,14 @@ pub(crate) fn read_units(
             Some(prefix) => UnitReader::line_at(&mut *input, prefix.units, prefix.bytes),
             None => UnitReader::new(&mut *input, file.kind, file.at.as_deref()),
         };
+        if file.beside {
+            reader = reader.with_beside();
+        }
         loop {
             match reader.next_unit() {
                 Ok(Some(unit)) => {
                     number = unit.number + 1;
+                    ends_beside = unit.flags.beside;
                     if unit.terminated {
                         complete = (reader.offset(), number);
                     }
@@ -276,6 +287,7 @@ pub(crate) fn read_units(
                 Ok(None) => break,
                 Err(ReadError::Read { source, units, .. }) if is_bad_compression(&source) => {
                     number = units;
+                    ends_beside = false;
                     bad_compression = Some(source.to_string());
                     break;
                 }
@@ -309,7 +321,9 @@ pub(crate) fn read_units(
         Ok(Extent { prefix, whole })
     } else {
         let whole = known(std::fs::metadata(&file.path).map_err(|e| failed(&e))?.len(), number)?;
-        Ok(Extent { prefix: whole, whole })
+        // What stands beside the rows comes last and changes as a log grows: it is not what must stay.
+        let prefix = Prefix { units: number - u64::from(ends_beside), ..whole };
+        Ok(Extent { prefix, whole })
     }
 }
 

@@ -169,11 +169,26 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     Ok(Made { roots, tallies, inputs, memo, computed })
 }
 
-/// The lookup tables of every spec.
+/// The lookup tables of every spec; among them what stands beside the rows of its files, for a spec that reads that.
 pub(crate) fn load_lookups(specs: &[(String, Spec)], files: &[SourceFile]) -> Result<Vec<Lookups>, OpError> {
     let mut all = Vec::new();
-    for (_, spec) in specs {
+    for (index, (_, spec)) in specs.iter().enumerate() {
         let mut lookups = Lookups::default();
+        if spec.reads_beside() {
+            let adapter = spec.compile()?;
+            for file in files.iter().filter(|f| f.spec == Some(index)) {
+                read_units(file, None, &mut |read| {
+                    let empty = Lookups::default();
+                    let input = source::UnitInput::new(&file.name, &read.unit, &empty);
+                    if read.unit.flags.beside
+                        && let LookupRow::Row { key, raw_id, canonical } = adapter.beside_row(&input)
+                    {
+                        lookups.table(source::BESIDE).insert(key, canonical, raw_id);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
         if !spec.lookups().is_empty() {
             let mut adapter = spec.compile()?;
             for (name, lookup) in spec.lookups() {

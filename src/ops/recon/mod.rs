@@ -168,7 +168,7 @@ fn unclaimed(site: &Site, claimed: &[SourceFile]) -> Result<Vec<SourceFile>, OpE
         let Some(ending) = data_ending(name) else { continue };
         let kind = if ending == "json" { UnitKind::File } else { UnitKind::Line };
         let path = entry.path().to_owned();
-        found.push(SourceFile { name: name.to_owned(), path, spec: None, kind, at: None });
+        found.push(SourceFile { name: name.to_owned(), path, spec: None, kind, at: None, beside: false });
     }
     found.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     Ok(found)

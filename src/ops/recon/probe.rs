@@ -73,6 +73,9 @@ impl<'a> Probe<'a> {
                 problem = Some(reason);
                 return Ok(());
             }
+            if read.unit.flags.beside {
+                return Ok(());
+            }
             rows += 1;
             if rows <= SAMPLE_ROWS {
                 self.row(&file.name, &read.unit);

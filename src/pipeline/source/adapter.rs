@@ -19,6 +19,9 @@ use crate::record::Record;
 use crate::record::RecordKey;
 use crate::record::parse_time;
 
+use super::beside;
+use super::beside::BESIDE;
+use super::beside::NO_CONTAINER;
 use super::coverage::Coverage;
 use super::eval::Expr;
 use super::eval::Scope;
@@ -35,6 +38,7 @@ use super::lookup::Lookups;
 use super::native::Native;
 use super::path::Fast;
 use super::spec::Code;
+use super::spec::Columns;
 use super::spec::Spec;
 use super::spec::SpecError;
 use super::unit::UnitKind;
@@ -49,8 +53,14 @@ pub const BLANK_LINE: &str = "blank_line";
 /// The skip rule of a unit for which `emit` gives nothing.
 pub const EMIT_EMPTY: &str = "emit_empty";
 
-/// The variables that every expression sees, in the order of [`Scope`]'s list.
-pub(super) const BUILT_IN: [&str; 4] = ["unit", "path", "key", "sig_hash"];
+/// The skip rules that a spec cannot define.
+pub(super) const BUILT_IN_RULES: [&str; 4] = [BLANK_LINE, EMIT_EMPTY, BESIDE, NO_CONTAINER];
+
+/// The variables that every expression sees, in the order of [`Scope`]'s list. The `key` of a lookup does not see the
+/// last.
+pub(super) const BUILT_IN: [&str; 5] = ["unit", "path", "key", "sig_hash", BESIDE];
+const OF_LOOKUP: usize = 4;
+const BESIDE_AT: usize = 4;
 
 /// A spec with its expressions compiled. It belongs to one thread.
 pub struct Adapter {
@@ -62,9 +72,13 @@ pub struct Adapter {
     key: Option<Expr>,
     time: Option<Expr>,
     lookups: Vec<Join>,
+    /// The members that lead to the container.
+    at: Vec<String>,
+    columns: Option<Columns>,
+    beside: bool,
     fields: Vec<(Field, Expr)>,
     reads: Reads,
-    beside: Beside,
+    around: Around,
     canonical: Vec<u8>,
     path: Option<FileCaptures>,
 }
@@ -90,7 +104,7 @@ pub(super) struct Reads {
 
 /// What the spec's expressions see of a unit besides its row: two equal rows that differ here are two rows.
 #[derive(Default)]
-struct Beside {
+struct Around {
     /// Members of `$path` that some expression names.
     path: BTreeSet<String>,
     /// Some expression takes `$path` as a whole.
@@ -110,11 +124,12 @@ type Refusal = (&'static str, String);
 
 impl Adapter {
     pub(super) fn new(spec: &Spec) -> Result<Self, SpecError> {
-        let (mut reads, mut beside) = (Reads::default(), Beside::default());
+        let (mut reads, mut around) = (Reads::default(), Around::default());
         let unit_names: Vec<String> = BUILT_IN.map(str::to_owned).to_vec();
         let mut all_names = unit_names.clone();
         all_names.extend(spec.lookups.keys().cloned());
         let mut named = vec![false; all_names.len()];
+        let mut named_beside = false;
         let captures: Vec<&str> = spec.path.iter().flat_map(|(_, pattern)| pattern.names()).collect();
         let mut compile = |code: &Code, names: &[String], of_row: bool, whole_is_read: bool| {
             jq::check_size(&code.text).map_err(|e| spec.reader.code_error(code, e.offset, &e.message))?;
@@ -126,15 +141,25 @@ impl Adapter {
             }
             let expr = compile_expr(spec, code, names)?;
             for (at, wanted) in expr.variables(names.len()).into_iter().enumerate() {
+                if at == BESIDE_AT && wanted && spec.at.is_none() {
+                    let offset = code.text.find("$beside").unwrap_or_default();
+                    return Err(spec.reader.code_error(code, offset, beside::NOT_THERE));
+                }
                 named[at] |= wanted;
             }
             if of_row {
                 reads.add(&expr, &code.text, whole_is_read);
-                beside.add(&code.text);
+                around.add(&code.text);
             }
             Ok(expr)
         };
 
+        if let Some((Columns::Beside(_), span)) = &spec.columns {
+            if spec.at.is_none() {
+                return Err(spec.reader.error(span, beside::NOT_THERE));
+            }
+            named_beside = true;
+        }
         let mut skip = Vec::new();
         for rule in &spec.skip {
             skip.push((rule.rule.clone(), compile(&rule.when, &unit_names, true, true)?));
@@ -146,7 +171,7 @@ impl Adapter {
         };
         let mut lookups = Vec::new();
         for (name, lookup) in &spec.lookups {
-            let key = compile(&lookup.key, &unit_names, false, false)?;
+            let key = compile(&lookup.key, &unit_names[..OF_LOOKUP], false, false)?;
             let on = compile(&lookup.on, &unit_names, true, true)?;
             lookups.push(Join { name: name.clone(), unit: lookup.unit, key, on, used: false });
         }
@@ -159,7 +184,11 @@ impl Adapter {
         for (at, join) in lookups.iter_mut().enumerate() {
             join.used = named[unit_names.len() + at];
         }
+        let at = spec.at.as_ref().and_then(|code| super::unit::at_steps(&code.text)).unwrap_or_default();
         Ok(Self {
+            at,
+            beside: named_beside || named[BESIDE_AT],
+            columns: spec.columns.as_ref().map(|(columns, _)| columns.clone()),
             stream: spec.stream.clone(),
             unit: spec.unit,
             pattern: spec.path.as_ref().map(|(_, pattern)| pattern.clone()),
@@ -170,10 +199,15 @@ impl Adapter {
             lookups,
             fields,
             reads,
-            beside,
+            around,
             canonical: Vec::new(),
             path: None,
         })
+    }
+
+    /// Whether some expression names `$beside`.
+    pub const fn reads_beside(&self) -> bool {
+        self.beside
     }
 
     /// Maps one unit.
@@ -193,6 +227,9 @@ impl Adapter {
         let refused = admit(unit, self.unit, &mut canonical);
         let (sig_hash, row_id, outcome) = if let Err(outcome) = refused {
             (None, None, outcome)
+        } else if unit.flags.beside {
+            let sig_hash = Some(Sha256::digest(&canonical).into());
+            (sig_hash, None, beside::fate(&canonical, &self.at, self.unit))
         } else {
             self.enter(unit.file);
             let sig_hash: [u8; 32] = Sha256::digest(&canonical).into();
@@ -211,6 +248,9 @@ impl Adapter {
     /// A name that the spec does not have gives a quarantine.
     pub fn lookup_row(&mut self, name: &str, unit: &UnitInput<'_>) -> LookupRow {
         let quarantined = |(reason, detail)| LookupRow::Quarantined { reason, detail };
+        if unit.flags.beside {
+            return LookupRow::Skipped { rule: BESIDE.to_owned() };
+        }
         let Some(at) = self.lookups.iter().position(|join| join.name == name) else {
             return quarantined(("bad_key", format!("the spec has no lookup {name:?}")));
         };
@@ -230,7 +270,7 @@ impl Adapter {
             let unit_key = key_value(unit.key);
             let digits = hex::encode(Sha256::digest(&canonical));
             let sig_hash = Value::String(Cow::Borrowed(&digits));
-            let variables = [&row, path, &unit_key, &sig_hash].map(Variable::new);
+            let variables: [_; OF_LOOKUP] = [&row, path, &unit_key, &sig_hash].map(Variable::new);
             let scope = Scope::new(&row, &variables);
             let key = self.lookups[at].key.one(&scope).map_err(|e| ("jq_error", format!("key: {e}")))?;
             key_text(key.as_deref(), "the lookup's key")
@@ -243,13 +283,16 @@ impl Adapter {
 
     /// See [`Mapped::row_id`].
     fn row_id(&self, unit: &UnitInput<'_>, sig_hash: &[u8; 32]) -> Option<[u8; 32]> {
-        let beside = &self.beside;
+        let around = &self.around;
         let mut members = Vec::new();
-        if let Some(key) = unit.key.filter(|_| beside.key) {
+        if let Some((_, id)) = unit.lookups.get(BESIDE, unit.file).filter(|_| self.beside) {
+            members.push((Cow::Borrowed("beside"), Value::String(Cow::Owned(id.to_string()))));
+        }
+        if let Some(key) = unit.key.filter(|_| around.key) {
             members.push((Cow::Borrowed("key"), Value::String(Cow::Borrowed(key))));
         }
         if let Some(Value::Object(path)) = self.path.as_ref().map(|p| &p.value) {
-            let told = path.iter().filter(|(name, _)| beside.whole_path || beside.path.contains(&**name));
+            let told = path.iter().filter(|(name, _)| around.whole_path || around.path.contains(&**name));
             let told: Vec<_> = told.cloned().collect();
             if !told.is_empty() {
                 members.push((Cow::Borrowed("path"), Value::Object(told)));
@@ -262,6 +305,19 @@ impl Adapter {
         let mut canonical = Vec::new();
         Value::Object(members).write(&mut canonical);
         Some(Sha256::digest(&canonical).into())
+    }
+
+    /// What the rows of a file see as `$beside`, under the file's name; `unit` is the one that is flagged so.
+    pub fn beside_row(&self, unit: &UnitInput<'_>) -> LookupRow {
+        let mut canonical = Vec::new();
+        let outcome = match admit(unit, self.unit, &mut canonical) {
+            Ok(()) => beside::fate(&canonical, &self.at, self.unit),
+            Err(outcome) => outcome,
+        };
+        match outcome {
+            Outcome::Quarantined { reason, detail } => LookupRow::Quarantined { reason, detail },
+            _ => LookupRow::Row { key: unit.file.to_owned(), raw_id: ObjectId::of(unit.bytes), canonical },
+        }
     }
 
     /// Makes `$path` that of `file`.
@@ -294,13 +350,7 @@ impl Adapter {
         sig_hash: &[u8; 32],
         coverage: Option<&mut Coverage>,
     ) -> Result<Outcome, Refusal> {
-        let value = Value::parse(canonical).map_err(|e| (e.code.as_str(), e.to_string()))?;
-        if let Some(coverage) = coverage {
-            coverage.see(&value, &self.reads);
-        }
-        if !matches!(value, Value::Object(_)) {
-            return Err(("not_an_object", format!("the {} is {}", self.unit.as_str(), kind_name(&value))));
-        }
+        let mut value = Value::parse(canonical).map_err(|e| (e.code.as_str(), e.to_string()))?;
         let (path, matched) = self.path.as_ref().map_or((&Value::Null, true), |p| (&p.value, p.matched));
         if !matched {
             return Err((
@@ -311,7 +361,26 @@ impl Adapter {
         let key = key_value(unit.key);
         let sig_hex = hex::encode(sig_hash);
         let sig_value = Value::String(Cow::Borrowed(&sig_hex));
-        let variables = [&value, path, &key, &sig_value].map(Variable::new);
+        let (beside, beside_id) = match unit.lookups.get(BESIDE, unit.file) {
+            _ if !self.beside => (Value::Null, None),
+            Some((canonical, id)) => {
+                (Value::parse(canonical).map_err(|e| (e.code.as_str(), e.to_string()))?, Some(id))
+            }
+            None => {
+                let detail = "what stands beside the rows of this file, and is part of each, cannot be read";
+                return Err(("broken_container", detail.to_owned()));
+            }
+        };
+        if let Some(columns) = &self.columns {
+            value = beside::with_names(value, columns, &beside)?;
+        }
+        if let Some(coverage) = coverage {
+            coverage.see(&value, &self.reads);
+        }
+        if !matches!(value, Value::Object(_)) {
+            return Err(("not_an_object", format!("the {} is {}", self.unit.as_str(), kind_name(&value))));
+        }
+        let variables = [&value, path, &key, &sig_value, &beside].map(Variable::new);
         let unit_scope = Scope::new(&value, &variables);
 
         for (rule, when) in &self.skip {
@@ -337,7 +406,7 @@ impl Adapter {
 
         let base = Provenance {
             line_offset: unit.number,
-            lookup_ids: Vec::new(),
+            lookup_ids: beside_id.into_iter().collect(),
             raw_id,
             recorded_at: None,
             sig_hash: Some(sig_hex.clone()),
@@ -465,7 +534,7 @@ fn key_text(value: Option<&Value<'_>>, what: &str) -> Result<String, Refusal> {
     }
 }
 
-impl Beside {
+impl Around {
     /// Adds what `code` names.
     fn add(&mut self, code: &str) {
         let variables = jq::variables(code);

@@ -14,6 +14,7 @@ pub const fn embedded() -> &'static [(&'static str, &'static str)] {
         ("tau-bench", include_str!("embedded/tau-bench.toml")),
         ("vexp-swe-bench", include_str!("embedded/vexp-swe-bench.toml")),
         ("wildbench", include_str!("embedded/wildbench.toml")),
+        ("inspect", include_str!("embedded/inspect.toml")),
         ("swe-agent", include_str!("embedded/swe-agent.toml")),
         ("tau-bench", include_str!("embedded/tau-bench.toml")),
         ("who-and-when", include_str!("embedded/who-and-when.toml")),

@@ -50,8 +50,9 @@ pub struct Mapped {
     pub raw_id: ObjectId,
     /// SHA-256 of the unit's canonical form; `None` where it has none.
     pub sig_hash: Option<[u8; 32]>,
-    /// What makes this row this row where its bytes alone do not, because expressions read `$key` or parts of `$path`:
-    /// SHA-256 of the canonical `{"key", "path": {…}, "sig_hash"}` with what they read. `None` where they read neither.
+    /// What makes this row this row where its bytes alone do not, because expressions read `$key`, `$beside` or parts
+    /// of `$path`: SHA-256 of the canonical `{"beside", "key", "path": {…}, "sig_hash"}` with what they read (of what
+    /// stands beside, its id). `None` where they read none of them.
     pub row_id: Option<[u8; 32]>,
     /// Its fate.
     pub outcome: Outcome,

@@ -5,6 +5,7 @@
 //! clock or the environment. The way of a unit: [`UnitReader`] cuts it, [`Adapter::map`] gives its fate.
 
 mod adapter;
+mod beside;
 mod coverage;
 pub mod decode;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod unit;
 mod value;
 
 pub use adapter::{Adapter, BLANK_LINE, EMIT_EMPTY, OUTPUTS_MAX};
+pub use beside::{BESIDE, NO_CONTAINER};
 pub use coverage::{Coverage, CoverageReport, KeySeen, NAMES_MAX, Tally};
 pub use embedded::embedded;
 pub use eval::EvalError;

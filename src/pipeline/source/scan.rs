@@ -2,7 +2,8 @@
 //!
 //! Rests on `BufRead`. It looks at brackets, quotes and backslashes only: whether an element is valid JSON is decided
 //! when it is parsed. Invariant: every byte that is not white space, comma, bracket, colon or key of the container
-//! itself is in exactly one cut; where the container is broken or missing, the rest is one cut.
+//! itself is in exactly one cut; where the container is broken or missing, the rest is one cut. What stands beside the
+//! container is a cut too where it is wanted, and no cut where it is not.
 
 use std::io;
 use std::io::BufRead;
@@ -16,6 +17,8 @@ pub(super) enum Cut {
     Whole { offset: u64, bytes: Vec<u8>, key: Option<String> },
     /// What is left of a file that is not as it should be.
     Rest { offset: u64, bytes: Vec<u8> },
+    /// The file without the elements, or all of a file in which the container was not found.
+    Beside { bytes: Vec<u8> },
     /// An element larger than the limit.
     TooLarge { offset: u64 },
     /// Nothing is left.
@@ -48,6 +51,8 @@ pub(super) struct Scanner<'r> {
     path: Vec<String>,
     map: bool,
     state: State,
+    /// What stands before the container, with its opening bracket; `None` where it is not wanted.
+    beside: Option<Vec<u8>>,
     /// Bytes consumed that belong to no cut yet, in case the container breaks before one is complete.
     pending: Vec<u8>,
     pending_offset: u64,
@@ -55,7 +60,13 @@ pub(super) struct Scanner<'r> {
 
 impl<'r> Scanner<'r> {
     pub(super) fn new(reader: &'r mut dyn BufRead, path: Vec<String>, map: bool) -> Self {
-        Self { reader, offset: 0, path, map, state: State::Start, pending: Vec::new(), pending_offset: 0 }
+        let (pending, pending_offset) = (Vec::new(), 0);
+        Self { reader, offset: 0, path, map, state: State::Start, beside: None, pending, pending_offset }
+    }
+
+    /// Hands out what stands beside the container, as the last cut.
+    pub(super) fn want_beside(&mut self) {
+        self.beside = Some(Vec::new());
     }
 
     pub(super) const fn offset(&self) -> u64 {
@@ -71,7 +82,13 @@ impl<'r> Scanner<'r> {
         if self.state == State::Start {
             match self.find_container(limit)? {
                 Step::Found(()) => self.state = State::First,
-                Step::Broken => return self.rest(limit),
+                Step::Broken => {
+                    let cut = self.rest(limit)?;
+                    return Ok(match (cut, &self.beside) {
+                        (Cut::Rest { bytes, .. }, Some(_)) => Cut::Beside { bytes },
+                        (cut, _) => cut,
+                    });
+                }
                 Step::TooLarge => return Ok(self.too_large()),
             }
         }
@@ -88,9 +105,20 @@ impl<'r> Scanner<'r> {
         Cut::TooLarge { offset: self.pending_offset }
     }
 
-    /// After the closing bracket. At the top nothing may follow; inside, the rest of the file is not ours.
+    /// After the closing bracket. At the top nothing may follow; inside, the rest of the file stands beside.
     fn after(&mut self, limit: u64) -> io::Result<Cut> {
         self.state = State::Done;
+        if let Some(mut beside) = self.beside.take() {
+            beside.push(if self.map { b'}' } else { b']' });
+            let before = beside.len();
+            let whole = super::unit::read_limited(self.reader, None, limit, &mut beside)?;
+            self.offset += (beside.len() - before) as u64;
+            return Ok(if whole {
+                Cut::Beside { bytes: beside }
+            } else {
+                Cut::TooLarge { offset: self.offset }
+            });
+        }
         self.drop_pending();
         if !self.path.is_empty() || self.peek_solid()?.is_none() {
             return Ok(Cut::End);
@@ -132,6 +160,9 @@ impl<'r> Scanner<'r> {
             return Ok(Step::Broken);
         }
         self.take_byte()?;
+        if let Some(beside) = &mut self.beside {
+            beside.extend_from_slice(&self.pending);
+        }
         // From here on, only what belongs to no element yet is kept.
         self.drop_pending();
         Ok(Step::Found(()))

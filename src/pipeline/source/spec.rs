@@ -15,6 +15,7 @@ use crate::pipeline::evidence::Field;
 
 use super::adapter::Adapter;
 use super::adapter::BUILT_IN;
+use super::adapter::BUILT_IN_RULES;
 use super::files::FileSet;
 use super::files::PathPattern;
 use super::table::Reader;
@@ -77,6 +78,15 @@ impl LookupSpec {
     }
 }
 
+/// Where the names of the members of rows that are arrays come from.
+#[derive(Clone, Debug)]
+pub(super) enum Columns {
+    /// The spec says them.
+    Named(Vec<String>),
+    /// They stand beside the rows: the members that lead to the array of names.
+    Beside(Vec<String>),
+}
+
 /// A declared stream.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -86,6 +96,7 @@ pub struct Spec {
     pub(super) files: FileSet,
     pub(super) unit: UnitKind,
     pub(super) at: Option<Code>,
+    pub(super) columns: Option<(Columns, Range<usize>)>,
     pub(super) path: Option<(String, PathPattern)>,
     pub(super) emit: Option<Code>,
     pub(super) key: Option<Code>,
@@ -93,6 +104,8 @@ pub struct Spec {
     pub(super) skip: Vec<SkipRule>,
     pub(super) lookups: BTreeMap<String, LookupSpec>,
     pub(super) fields: Vec<(Field, Code)>,
+    /// Some expression names `$beside`.
+    pub(super) beside: bool,
 }
 
 impl Spec {
@@ -114,6 +127,7 @@ impl Spec {
         let files = file_set(&reader, &mut top)?;
         let unit = unit_kind(&reader, &mut top)?;
         let at = at_path(&reader, &mut top, unit)?;
+        let columns = columns(&reader, &mut top)?;
         let path = match top.text("path")? {
             None => None,
             Some(code) => {
@@ -131,7 +145,7 @@ impl Spec {
                 if named.text.is_empty() || !named.text.bytes().all(plain) {
                     return Err(reader.error(&named.span, "a rule's name must be of a-z, 0-9 and _"));
                 }
-                if matches!(named.text.as_str(), "blank_line" | "emit_empty") {
+                if BUILT_IN_RULES.contains(&named.text.as_str()) {
                     return Err(reader.error(&named.span, format!("rule {:?} is built in", named.text)));
                 }
                 skip.push(SkipRule { rule: named.text, when: rule.required_text("when")? });
@@ -177,13 +191,14 @@ impl Spec {
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         top.finish()?;
 
-        let spec = Self {
+        let mut spec = Self {
             reader: reader.clone(),
             stream: stream.text,
             description,
             files,
             unit,
             at,
+            columns,
             path,
             emit,
             key,
@@ -191,8 +206,9 @@ impl Spec {
             skip,
             lookups,
             fields,
+            beside: false,
         };
-        spec.compile()?;
+        spec.beside = spec.compile()?.reads_beside();
         Ok(spec)
     }
 
@@ -234,6 +250,11 @@ impl Spec {
         self.at.as_ref().map(|code| code.text.as_str())
     }
 
+    /// Whether an expression reads what stands beside the container: then a file's last unit is that.
+    pub const fn reads_beside(&self) -> bool {
+        self.beside
+    }
+
     /// The joined files by the name of their variable.
     pub const fn lookups(&self) -> &BTreeMap<String, LookupSpec> {
         &self.lookups
@@ -256,7 +277,7 @@ impl Spec {
             (name.clone(), value)
         });
         let fields = self.fields.iter().map(|(f, c)| (f.name().into_owned(), json!(c.text.trim())));
-        json!({
+        let mut value = json!({
             "schema": "distill.source_spec.v1",
             "stream": self.stream,
             "files": self.files.patterns(),
@@ -272,7 +293,14 @@ impl Spec {
             },
             "lookup": lookups.collect::<serde_json::Map<_, _>>(),
             "fields": fields.collect::<serde_json::Map<_, _>>(),
-        })
+        });
+        // Absent where there are none: a spec that could be written before keeps its id.
+        match self.columns.as_ref().map(|(columns, _)| columns) {
+            None => {}
+            Some(Columns::Named(names)) => value["columns"] = json!(names),
+            Some(Columns::Beside(steps)) => value["columns"] = json!({"beside": steps}),
+        }
+        value
     }
 
     /// The object id of the canonical JSON of [`Self::to_value`].
@@ -298,6 +326,29 @@ fn unit_kind(reader: &Reader, table: &mut Table<'_>) -> Result<UnitKind, SpecErr
     UnitKind::parse(&code.text).ok_or_else(|| {
         reader.error(&code.span, unknown(&format!("unit {:?}", code.text), &code.text, &UnitKind::NAMES))
     })
+}
+
+/// `columns`: an array of names, or a plain path below `$beside`.
+fn columns(reader: &Reader, table: &mut Table<'_>) -> Result<Option<(Columns, Range<usize>)>, SpecError> {
+    let Some((names, span)) = table.texts("columns")? else { return Ok(None) };
+    let below = |name: &String| name.strip_prefix("$beside").and_then(super::unit::at_steps);
+    if let [only] = names.as_slice()
+        && only.starts_with('$')
+    {
+        return match below(only) {
+            Some(steps) => Ok(Some((Columns::Beside(steps), span))),
+            None => {
+                Err(reader.error(&span, "columns must be names, or a plain path such as $beside.columns"))
+            }
+        };
+    }
+    let mut sorted = names.clone();
+    sorted.sort();
+    sorted.dedup();
+    if names.is_empty() || sorted.len() < names.len() {
+        return Err(reader.error(&span, "columns must be names that differ, at least one"));
+    }
+    Ok(Some((Columns::Named(names), span)))
 }
 
 fn at_path(reader: &Reader, table: &mut Table<'_>, unit: UnitKind) -> Result<Option<Code>, SpecError> {

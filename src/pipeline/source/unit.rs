@@ -1,8 +1,8 @@
 //! Units: what one row of a source file is, and the reader that cuts a file into them.
 //!
 //! Rests on any `BufRead`. Invariants: the bytes of a unit are exactly as read (a line without its `\n` or `\r\n`, a
-//! value without the white space around it); memory is bounded by one unit; nothing is dropped: what cannot be cut is
-//! handed out as the last unit, flagged.
+//! value without the white space around it; what stands beside a container without the elements between its brackets);
+//! memory is bounded by one unit; nothing is dropped: what cannot be cut is handed out as the last unit, flagged.
 
 use std::io;
 use std::io::BufRead;
@@ -67,6 +67,8 @@ pub struct UnitFlags {
     pub too_large: bool,
     /// The rest of a file whose array or map is broken or is not there.
     pub broken_container: bool,
+    /// What stands beside the array or map: the file with the container emptied.
+    pub beside: bool,
 }
 
 /// One unit as read.
@@ -147,6 +149,15 @@ impl<'r> UnitReader<'r> {
             limit: UNIT_BYTES_LIMIT,
             max: UNIT_BYTES_MAX,
         }
+    }
+
+    /// Hands out what stands beside the container, as the last unit (see [`super::Spec::reads_beside`]). Where there is
+    /// no container, that is all of the file.
+    pub fn with_beside(mut self) -> Self {
+        if let Input::Container(scanner) = &mut self.input {
+            scanner.want_beside();
+        }
+        self
     }
 
     /// Other sizes than [`UNIT_BYTES_MAX`] and [`UNIT_BYTES_LIMIT`], for a machine with little memory.
@@ -233,7 +244,15 @@ impl<'r> UnitReader<'r> {
                         bytes,
                         terminated: true,
                         key: None,
-                        flags: UnitFlags { broken_container: true, too_large: false },
+                        flags: UnitFlags { broken_container: true, ..UnitFlags::default() },
+                    }),
+                    Cut::Beside { bytes } => Some(Unit {
+                        number,
+                        offset: 0,
+                        bytes,
+                        terminated: true,
+                        key: None,
+                        flags: UnitFlags { beside: true, ..UnitFlags::default() },
                     }),
                 }
             }

@@ -6,6 +6,7 @@
 
 mod code_review;
 mod edges;
+mod inspect;
 mod mt_bench;
 mod self_instruct;
 mod swe_agent;

@@ -101,7 +101,7 @@ fn an_error_inside_an_expression_has_its_place() {
         (r#"".\"é\" | foo""#, "4:12: undefined filter `foo` (line 1, column 8 of the expression)"),
         (
             r"'.a | $task'",
-            "4:18: undefined variable `$task`; the variables here are $unit, $path, $key, $sig_hash (line 1, column 6 of the expression)",
+            "4:18: undefined variable `$task`; the variables here are $unit, $path, $key, $sig_hash, $beside (line 1, column 6 of the expression)",
         ),
     ];
     for (code, expected) in cases {
