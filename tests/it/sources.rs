@@ -3,6 +3,7 @@
 mod beside;
 mod golden;
 mod mapping;
+mod newcomers;
 mod real;
 mod spec;
 mod units;
