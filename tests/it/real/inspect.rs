@@ -23,7 +23,8 @@ fn logs() -> Vec<PathBuf> {
 
 /// Samples by what their scorer says; `ignore.json` is a copy of another log, so equal samples count once.
 fn scored(when: &str) -> usize {
-    let samples = r#"[.[] | .samples[]?] | unique | map(.scores // {} | to_entries | map({name: .key, value: .value.value}))"#;
+    let samples = "[.[] | .samples[]?] | unique
+        | map(.scores // {} | to_entries | map({name: .key, value: .value.value}))";
     count(&format!("{samples} | map(select({when})) | length"), &logs())
 }
 
