@@ -39,7 +39,7 @@ impl SourceFile {
     /// Whether an appended file can be read on from where its last complete line ended.
     pub(crate) fn resumable(&self) -> bool {
         let ending = Path::new(&self.name).extension();
-        self.kind == UnitKind::Line && !ending.is_some_and(|e| e == "gz" || e == "zst")
+        self.kind == UnitKind::Line && !ending.is_some_and(|e| e == "gz" || e == "zst" || e == "eval")
     }
 }
 

@@ -1,6 +1,6 @@
-//! Unpacking gzip and zstd by the ending of a file's name.
+//! Unpacking gzip, zstd and Inspect's archives by the ending of a file's name.
 //!
-//! Rests on `flate2` and `zstd`. Invariant: an error of the packed stream (damaged, cut off) is told apart from an error
+//! Rests on `flate2`, `zstd` and `archive`. Invariant: an error of the packed stream (damaged, cut off) is told apart from an error
 //! of reading the file, so that the one is the file's fate and the other is the machine's.
 
 use std::io;
@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use super::archive::Log;
+use super::archive::MAGIC;
+
 /// Reason code of a file whose packed stream is damaged or cut off.
 pub const BAD_COMPRESSION: &str = "bad_compression";
 
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A reader of the unpacked bytes: `.gz` is gzip (several members are one stream), `.zst` is zstd, all else is read as
-/// it is.
+/// A reader of the unpacked bytes: `.gz` is gzip (several members are one stream), `.zst` is zstd, `.eval` is the JSON
+/// log in an archive of Inspect, all else is read as it is.
 ///
 /// # Errors
-/// When a zstd decoder cannot be set up.
+/// When a zstd decoder cannot be set up, or the first bytes of a `.eval` file cannot be read.
 pub fn decoder<'r>(name: &str, reader: impl Read + 'r) -> io::Result<Box<dyn BufRead + 'r>> {
     let ending =
         name.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map_or("", |(_, ending)| ending);
@@ -33,6 +36,14 @@ pub fn decoder<'r>(name: &str, reader: impl Read + 'r) -> io::Result<Box<dyn Buf
         }
         "zst" => {
             let inner = zstd::stream::read::Decoder::new(tap)?;
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, Unpacked { inner, failed }))
+        }
+        "eval" => {
+            let mut packed = BufReader::with_capacity(BUFFER_BYTES, tap);
+            if !packed.fill_buf()?.starts_with(MAGIC) {
+                return Ok(Box::new(packed));
+            }
+            let inner = Log::new(packed);
             Box::new(BufReader::with_capacity(BUFFER_BYTES, Unpacked { inner, failed }))
         }
         _ => Box::new(BufReader::with_capacity(BUFFER_BYTES, tap)),

@@ -5,6 +5,7 @@
 //! clock or the environment. The way of a unit: [`UnitReader`] cuts it, [`Adapter::map`] gives its fate.
 
 mod adapter;
+mod archive;
 mod beside;
 mod coverage;
 pub mod decode;

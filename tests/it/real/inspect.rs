@@ -1,7 +1,9 @@
 //! Inspect: samples of evaluation logs, by code and by judge, of runs that ended and of one that did not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use distill::ops::run::What;
 use distill::record::{Category, EvidenceRecord, PassFail};
@@ -13,19 +15,39 @@ use crate::engine::receipts;
 
 const FOLDER: &str = "inspect-logs";
 
-fn logs() -> Vec<PathBuf> {
+fn files(ending: &str) -> Vec<PathBuf> {
     let files = walkdir::WalkDir::new(folder(FOLDER)).sort_by_file_name().into_iter();
-    files
-        .map(|e| e.expect("a listing").into_path())
-        .filter(|p| p.extension().is_some_and(|e| e == "json"))
-        .collect()
+    let paths = files.map(|e| e.expect("a listing").into_path());
+    paths.filter(|p| p.extension().is_some_and(|e| e == ending)).collect()
 }
 
-/// Samples by what their scorer says; `ignore.json` is a copy of another log, so equal samples count once.
+/// The JSON logs, and the archives as JSON logs that `jq` puts together of their files, in a folder that goes away.
+fn logs() -> &'static [PathBuf] {
+    static LOGS: LazyLock<(tempfile::TempDir, Vec<PathBuf>)> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut logs = files("json");
+        for (n, path) in files("eval").iter().enumerate() {
+            let mut archive = zip::ZipArchive::new(File::open(path).expect("a file")).expect("an archive");
+            let folder = dir.path().join(n.to_string());
+            archive.extract(&folder).expect("unpacked");
+            let mut samples: Vec<_> = std::fs::read_dir(folder.join("samples")).expect("samples").collect();
+            samples.sort_by_key(|e| e.as_ref().expect("one").path());
+            let parts = std::iter::once(folder.join("header.json"));
+            let parts: Vec<_> = parts.chain(samples.into_iter().map(|e| e.expect("one").path())).collect();
+            let log = dir.path().join(format!("{n}.json"));
+            std::fs::write(&log, jq(".[0] + {samples: .[1:]}", &parts).to_string()).expect("written");
+            logs.push(log);
+        }
+        (dir, logs)
+    });
+    &LOGS.1
+}
+
+/// Samples by what their scorer says; two logs have copies, so equal samples count once.
 fn scored(when: &str) -> usize {
     let samples = "[.[] | .samples[]?] | unique
         | map(.scores // {} | to_entries | map({name: .key, value: .value.value}))";
-    count(&format!("{samples} | map(select({when})) | length"), &logs())
+    count(&format!("{samples} | map(select({when})) | length"), logs())
 }
 
 #[test]
@@ -34,21 +56,21 @@ fn inspect_samples_are_judged_by_their_scorers() {
     let expected = BTreeMap::from([
         (Category::Accepted, scored(r#"any(.name != "model_graded_fact" and .value == "C")"#)),
         (Category::PartiallyAccepted, scored(r#"any(.name == "model_graded_fact" and .value == "C")"#)),
-        (Category::Rejected, scored(r#"any(.value == "I")"#)),
+        (Category::Rejected, scored(r#"any(.value == "I" or (.name == "closeness_log" and .value == 0))"#)),
         (Category::NeedsHumanReview, scored("length == 0")),
     ]);
     assert_eq!(categories(&view), expected);
-    assert_eq!(expected.values().copied().collect::<Vec<_>>(), [4, 4, 4, 1]);
+    assert_eq!(expected.values().sum::<usize>(), 23);
 
     let receipt = &receipts(&view.repo, &view.head)["evidence"];
-    let without = count("[.[] | select(.samples | not)] | length", &logs());
-    let with = count("[.[] | select(.samples)] | length", &logs());
+    let without = count("[.[] | select(.samples | not)] | length", logs());
+    let with = count("[.[] | select(.samples)] | length", logs());
     assert_eq!(receipt.skipped_by["no_container"], without as u64, "ten skeletons and a log without samples");
     assert_eq!(receipt.skipped_by["beside"], with as u64);
-    assert_eq!((receipt.counts.duplicates, receipt.counts.quarantined), (1, 0));
+    assert_eq!((receipt.counts.duplicates, receipt.counts.quarantined), (2, 0));
 
     let evidence = view.records::<EvidenceRecord>("evidence");
-    let targets = jq("[.[] | .samples[]? | {uuid, target}]", &logs());
+    let targets = jq("[.[] | .samples[]? | {uuid, target}]", logs());
     let targets: BTreeMap<&str, &Value> = (targets.as_array().expect("samples").iter())
         .filter_map(|s| Some((s["uuid"].as_str()?, &s["target"])))
         .collect();
@@ -78,7 +100,7 @@ fn inspect_samples_are_judged_by_their_scorers() {
     let calls = jq(
         r#"[.[] | select(.eval.task == "browser") | .samples[].events[] | select(.event == "model") | .output]
            | {prompt: map(.usage.input_tokens) | add, said: map(.usage.output_tokens) | add, s: map(.time) | add}"#,
-        &logs(),
+        logs(),
     );
     assert_eq!(browser.usage.prompt_tokens, calls["prompt"].as_u64());
     assert_eq!(browser.usage.completion_tokens, calls["said"].as_u64());
@@ -91,9 +113,8 @@ fn inspect_samples_are_judged_by_their_scorers() {
     assert_eq!(judged.instruction.as_deref(), Some("How do I prevent SQL Injection attacks?"));
     let cancelled = evidence.values().filter(|r| r.tags.iter().any(|t| t == "status:cancelled")).count();
     assert_eq!(cancelled, 3, "samples of a cancelled log were scored one by one");
-    assert!(
-        evidence.values().filter(|r| r.usage.prompt_tokens.is_none()).all(|r| r.usage.latency_ms.is_none())
-    );
+    let nothing = |r: &EvidenceRecord| r.usage.prompt_tokens == Some(0) || r.usage.latency_ms == Some(0.0);
+    assert!(!evidence.values().any(nothing), "what is not measured is null");
 }
 
 #[test]
@@ -103,8 +124,10 @@ fn inspect_leaves_out_what_its_header_says() {
     assert_eq!(
         unread,
         BTreeSet::from([
+            "completed_at",
             "error_retries",
             "files",
+            "message_pool",
             "metadata",
             "model_usage",
             "setup",

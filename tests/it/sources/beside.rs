@@ -141,14 +141,22 @@ fn rows_carry_their_header_and_its_id() {
     assert_eq!((receipt.counts.duplicates, receipt.counts.records), (1, 2), "a copied file repeats itself");
     assert_eq!(receipt.quarantined_by, tally(&[("broken_container", 1)]));
 
-    // A header that changed makes its rows anew, and only a pass from nothing would give the same.
-    place.write("runs/a.json", file("tiny", ""));
+    // A log that grows has its header elsewhere, and another one: nothing is lost, and the datasets are those of a
+    // repository that never saw the log as it was.
+    let grown = file("tiny", "").replace("]", r#",{"name":"product","ask":"2*3?","say":"6","ok":true}]"#);
+    place.write("runs/a.json", &grown);
     place.run(What::All);
-    let again = check(&place).records::<EvidenceRecord>("evidence");
-    assert!(
-        again.contains_key("0000/00/00/nightly/tiny-sum")
-            && !again.contains_key("0000/00/00/nightly/small-sum")
-    );
+    let again = check(&place);
+    let keys: Vec<_> = again.entries("evidence").into_keys().collect();
+    let expected = ["large-sum", "tiny-product", "tiny-sum"].map(|key| format!("0000/00/00/nightly/{key}"));
+    assert_eq!(keys, expected);
+    let fresh_dir = tempfile::tempdir().expect("a folder");
+    let fresh = Place::new(fresh_dir.path(), &[("nightly", SPEC)]);
+    for name in ["a", "b", "b-copy", "c", "d", "e"].map(|name| format!("runs/{name}.json")) {
+        fresh.write(&name, std::fs::read(place.root.join(&name)).expect("a log"));
+    }
+    fresh.run(What::All);
+    assert_eq!(fresh.head().datasets, again.head.datasets);
 }
 
 #[test]

@@ -65,6 +65,57 @@ fn a_grown_file_is_read_on_from_its_last_complete_line() {
     assert_eq!(resumed, cut(grown, UnitKind::Line, None)[2..]);
 }
 
+/// An archive with these files, as Inspect packs one.
+fn archive(files: &[(&str, &str)], method: zip::CompressionMethod) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in files {
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        writer.start_file(*name, options).expect("started");
+        writer.write_all(text.as_bytes()).expect("written");
+    }
+    writer.finish().expect("an archive").into_inner()
+}
+
+/// The text that a decoder makes of the bytes of `a.eval`, or whether it calls them damaged.
+fn unpacked(bytes: &[u8]) -> Result<String, bool> {
+    let mut input = decode::decoder("logs/a.eval", bytes).expect("a decoder");
+    let mut text = String::new();
+    input.read_to_string(&mut text).map(|_| text).map_err(|e| decode::is_bad_compression(&e))
+}
+
+#[test]
+fn an_eval_archive_is_the_log_that_was_packed() {
+    let files = [
+        ("_journal/start.json", "{\"status\":\"started\"}"),
+        ("samples/2_epoch_1.json", " {\"id\": 2}\n"),
+        ("samples/1_epoch_1.json", "{\"id\":1}"),
+        ("summaries.json", "[9]"),
+        ("header.json", "{\"status\": \"success\" }\n"),
+    ];
+    for method in
+        [zip::CompressionMethod::Deflated, zip::CompressionMethod::Zstd, zip::CompressionMethod::Stored]
+    {
+        let packed = archive(&files, method);
+        let log = r#"{"status": "success" ,"samples":[ {"id": 2}"#.to_owned() + "\n,{\"id\":1}]}";
+        assert_eq!(unpacked(&packed), Ok(log), "{method}");
+        let mut input = decode::decoder("a.eval", &packed[..]).expect("a decoder");
+        let mut reader = UnitReader::new(&mut *input, UnitKind::Element, Some(".samples")).with_beside();
+        let units = std::iter::from_fn(|| reader.next_unit().expect("sound"));
+        let units: Vec<_> = units.map(|u| String::from_utf8(u.bytes).expect("UTF-8")).collect();
+        assert_eq!(units, ["{\"id\": 2}", "{\"id\":1}", "{\"status\": \"success\" ,\"samples\":[]}"]);
+        for cut in [5, packed.len() / 2, packed.len() - 3] {
+            assert_eq!(unpacked(&packed[..cut]), Err(true), "{method}, cut at {cut}");
+        }
+    }
+    // Broken off before the header was written; nothing scored; no log at all; and a name that means something else.
+    let deflated = |files: &[(&str, &str)]| archive(files, zip::CompressionMethod::Deflated);
+    assert_eq!(unpacked(&deflated(&files[..1])), Ok(r#"{"status":"started","samples":[]}"#.to_owned()));
+    assert_eq!(unpacked(&deflated(&[("header.json", "{}")])), Ok(r#"{"samples":[]}"#.to_owned()));
+    assert_eq!(unpacked(&deflated(&[("header.json", "[]")])), Err(true));
+    assert_eq!(unpacked(&deflated(&[("a.txt", "")])), Err(true));
+    assert_eq!(unpacked(b"{\"a\":1}\n"), Ok("{\"a\":1}\n".to_owned()));
+}
+
 #[test]
 fn elements_are_cut_at_any_depth() {
     let elements = |text: &str, at| shown(&cut(text.as_bytes(), UnitKind::Element, at));
