@@ -6,7 +6,9 @@
 mod args;
 mod commands;
 mod error;
+pub mod graph;
 mod pretty;
+mod spark;
 mod table;
 pub mod ui;
 

@@ -181,6 +181,13 @@ impl Pair {
     }
 }
 
+/// A commit and its first parent, or nothing before a first commit.
+pub(super) fn pair_of(repo: &Repo, commit_id: CommitId, commit: Commit) -> Result<Pair, OpError> {
+    let before = commit.parents.first().map(|id| Ok::<_, OpError>((*id, repo.commit(*id)?))).transpose()?;
+    let datasets = commit.datasets.keys().cloned().collect();
+    Ok(Pair { before, after: (commit_id, commit), datasets })
+}
+
 /// Everything but the rows.
 ///
 /// # Errors
@@ -263,6 +270,25 @@ fn dataset_diff(
     Ok(diff)
 }
 
+/// What happened to one row, which is not on both sides the same.
+pub(super) fn record_change(
+    repo: &Repo,
+    dataset: &str,
+    key: String,
+    before: Option<ObjectId>,
+    after: Option<ObjectId>,
+) -> Result<RecordChange, OpError> {
+    let (change, fields) = match (before, after) {
+        (Some(before), Some(after)) => {
+            let (old, new) = (repo.store().find(&before)?, repo.store().find(&after)?);
+            (RowChange::Modified, fields::changes(&old, &new))
+        }
+        (None, _) => (RowChange::Added, Vec::new()),
+        (_, None) => (RowChange::Removed, Vec::new()),
+    };
+    Ok(RecordChange { dataset: dataset.to_owned(), key, change, before, after, fields })
+}
+
 /// The rows that changed, dataset by dataset in key order; `take` gets them one at a time and may stop by an error.
 ///
 /// # Errors
@@ -273,17 +299,8 @@ pub fn records<E: From<OpError>>(
     mut take: impl FnMut(RecordChange) -> Result<(), E>,
 ) -> Result<(), E> {
     for dataset in &pair.datasets {
-        let record = |key: String, before: Option<ObjectId>, after: Option<ObjectId>| -> Result<_, OpError> {
-            let (change, fields) = match (before, after) {
-                (Some(before), Some(after)) => {
-                    let (old, new) = (repo.store().find(&before)?, repo.store().find(&after)?);
-                    (RowChange::Modified, fields::changes(&old, &new))
-                }
-                (None, _) => (RowChange::Added, Vec::new()),
-                (_, None) => (RowChange::Removed, Vec::new()),
-            };
-            Ok(RecordChange { dataset: dataset.clone(), key, change, before, after, fields })
-        };
+        let record =
+            |key: String, before, after| record_change(repo, dataset, key, before, after).map_err(E::from);
         match pair.roots(dataset) {
             (Some(before), Some(after)) => {
                 for change in tree::diff(repo.store(), before, after) {

@@ -1,6 +1,9 @@
 //! `log` and `reflog`: what was committed, and where HEAD and branches have stood.
 //!
-//! Rests on `repo`. Invariant: a log shows every commit of its range once, the latest first.
+//! Rests on `repo`. Invariant: a log shows every commit of its range once, and none before one of its children.
+
+pub mod record;
+pub mod series;
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -9,8 +12,10 @@ use serde::Serialize;
 
 use crate::object::CommitId;
 use crate::ops::OpError;
+use crate::ops::header::CommitHeader;
 use crate::ops::open::resolve;
 use crate::record::Metrics;
+use crate::repo::Commit;
 use crate::repo::Repo;
 use crate::repo::RepoError;
 use crate::repo::split_range;
@@ -18,66 +23,68 @@ use crate::repo::split_range;
 /// One commit of a log.
 #[derive(Clone, Debug, Serialize)]
 pub struct LogLine {
-    /// The commit.
-    pub commit_id: CommitId,
-    /// The run that made it.
-    pub run_id: String,
-    /// What made it: `run-all`, `score` …
-    pub operation: String,
-    /// The commits before it.
-    pub parents: Vec<CommitId>,
-    /// Steps from the first commit, by the longest way.
-    pub generation: u64,
-    /// RFC 3339, UTC.
-    pub committed_at: String,
-    /// Who; empty when not configured.
-    pub author: String,
-    /// What for.
-    pub message: String,
-    /// The refs that stand here, by full name.
-    pub refs: Vec<String>,
+    /// Who, when, what for.
+    #[serde(flatten)]
+    pub header: CommitHeader,
     /// Whether HEAD stands here.
     pub head: bool,
     /// The ten metrics, where the commit has a summary.
     pub metrics: Option<Metrics>,
 }
 
-/// The commits of `rev` (HEAD by default) or of a range `A..B` (of B and not of A), the latest first, at most `limit`.
+/// Which commits to list, and how.
+#[derive(Clone, Debug, Default)]
+pub struct LogOptions {
+    /// A revision, or a range `A..B`: what is of B and not of A. HEAD when absent.
+    pub rev: Option<String>,
+    /// Start from HEAD and every ref instead.
+    pub all: bool,
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// Children before parents and each line of work in one piece, as a graph wants it, instead of the latest first.
+    pub topological: bool,
+}
+
+/// The commits that `options` ask for.
 ///
 /// # Errors
 /// A revision that names nothing, damage.
-pub fn log(repo: &Repo, rev: Option<&str>, limit: Option<usize>) -> Result<Vec<LogLine>, OpError> {
-    let (start, left_out) = match rev.and_then(split_range) {
-        Some((from, to)) => (repo.resolve(to)?, reachable(repo, repo.resolve(from)?)?),
-        None => (resolve(repo, rev)?, HashSet::new()),
+pub fn log(repo: &Repo, options: &LogOptions) -> Result<Vec<LogLine>, OpError> {
+    let (starts, left_out) = if options.all {
+        (repo.tips()?.into_iter().collect(), HashSet::new())
+    } else {
+        let (start, from) = range(repo, options.rev.as_deref())?;
+        (vec![start], from.map(|from| reachable(repo, from)).transpose()?.unwrap_or_default())
     };
-    let decorations = decorations(repo)?;
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let found: Vec<(CommitId, Commit)> = if options.topological {
+        repo.topological(starts, left_out)?.take(limit).collect::<Result<_, _>>()?
+    } else {
+        (repo.ancestors(starts))
+            .filter(|found| !found.as_ref().is_ok_and(|(id, _)| left_out.contains(id)))
+            .take(limit)
+            .collect::<Result<_, _>>()?
+    };
+    let mut decorations = decorations(repo)?;
     let head = repo.head_commit();
     let mut lines = Vec::new();
-    for found in repo.ancestors([start]) {
-        if limit.is_some_and(|limit| lines.len() >= limit) {
-            break;
-        }
-        let (commit_id, commit) = found?;
-        if left_out.contains(&commit_id) {
-            continue;
-        }
-        let metrics = repo.metrics(&commit)?;
+    for (commit_id, commit) in found {
+        let refs = decorations.remove(&commit_id).unwrap_or_default();
         lines.push(LogLine {
-            commit_id,
-            run_id: commit.run_id,
-            operation: commit.operation,
-            parents: commit.parents,
-            generation: commit.generation,
-            committed_at: commit.committed_at,
-            author: commit.author,
-            message: commit.message,
-            refs: decorations.get(&commit_id).cloned().unwrap_or_default(),
+            header: CommitHeader::new(commit_id, &commit, refs),
             head: head == Some(commit_id),
-            metrics,
+            metrics: repo.metrics(&commit)?,
         });
     }
     Ok(lines)
+}
+
+/// Where a walk starts, and the commit whose history it leaves out.
+fn range(repo: &Repo, rev: Option<&str>) -> Result<(CommitId, Option<CommitId>), RepoError> {
+    match rev.and_then(split_range) {
+        Some((from, to)) => Ok((repo.resolve(to)?, Some(repo.resolve(from)?))),
+        None => Ok((resolve(repo, rev)?, None)),
+    }
 }
 
 fn reachable(repo: &Repo, start: CommitId) -> Result<HashSet<CommitId>, RepoError> {

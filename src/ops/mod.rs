@@ -4,6 +4,7 @@
 //! neither the command line nor HTTP. Only they write, and every write is one transaction that records its receipt.
 
 mod engine;
+pub mod bisect;
 pub mod checkout;
 pub mod health;
 pub mod recon;
@@ -11,8 +12,10 @@ pub mod report;
 pub mod snapshot;
 pub mod diff;
 pub mod error;
+pub mod header;
 pub mod init;
 pub mod log;
+pub mod metric;
 pub mod open;
 pub mod progress;
 pub mod receipts;

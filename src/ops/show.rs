@@ -15,6 +15,7 @@ use crate::object::ObjectBytes;
 use crate::object::ObjectId;
 use crate::object::RootId;
 use crate::ops::OpError;
+use crate::ops::header::CommitHeader;
 use crate::record::Metrics;
 use crate::record::PassFail;
 use crate::record::Tool;
@@ -43,24 +44,9 @@ pub enum Shown {
 /// A commit.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownCommit {
-    /// The commit.
-    pub commit_id: CommitId,
-    /// The run that made it.
-    pub run_id: String,
-    /// What made it.
-    pub operation: String,
-    /// The commits before it.
-    pub parents: Vec<CommitId>,
-    /// Steps from the first commit, by the longest way.
-    pub generation: u64,
-    /// RFC 3339, UTC.
-    pub committed_at: String,
-    /// Who; empty when not configured.
-    pub author: String,
-    /// What for.
-    pub message: String,
-    /// The refs that stand here, by full name.
-    pub refs: Vec<String>,
+    /// Who, when, what for.
+    #[serde(flatten)]
+    pub header: CommitHeader,
     /// The tag that was asked for.
     pub tag: Option<ShownTag>,
     /// The root of each dataset.
@@ -168,15 +154,7 @@ pub fn show(repo: &Repo, text: &str) -> Result<Shown, OpError> {
             }
             let (metrics, verdict) = repo.summary(&commit)?.map(|s| (s.metrics, s.verdict)).unzip();
             Shown::Commit(Box::new(ShownCommit {
-                commit_id,
-                run_id: commit.run_id,
-                operation: commit.operation,
-                parents: commit.parents,
-                generation: commit.generation,
-                committed_at: commit.committed_at,
-                author: commit.author,
-                message: commit.message,
-                refs: repo.refs_at(commit_id)?,
+                header: CommitHeader::new(commit_id, &commit, repo.refs_at(commit_id)?),
                 tag: tag_called(repo, text)?,
                 datasets: commit.datasets,
                 totals,

@@ -28,7 +28,7 @@ use crate::store::Head;
 use crate::tree;
 
 /// What stands before the path in the inputs of a `sources` receipt.
-const FILE: &str = "file:";
+pub(super) const FILE: &str = "file:";
 
 /// How things stand.
 #[derive(Clone, Debug, Serialize)]

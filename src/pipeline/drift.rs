@@ -82,7 +82,7 @@ impl DriftLimits {
 
     /// The severity of one metric's way from `before` to `after`. From zero to anything is a warning, whatever the
     /// limits; without a `before` there is nothing to compare with.
-    fn severity(&self, before: Option<u64>, after: u64) -> Severity {
+    pub fn severity(&self, before: Option<u64>, after: u64) -> Severity {
         match (before, DriftMetric::change(before, after)) {
             (Some(0), _) if after > 0 => Severity::Warn,
             (_, Some(change)) if change.abs() > self.alert => Severity::Alert,

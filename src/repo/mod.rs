@@ -11,6 +11,7 @@ mod refname;
 mod reports;
 mod resolve;
 mod revspec;
+mod topological;
 pub mod worktree;
 
 pub use commit::{Commit, CommitSchema, DATASETS, NotA, Tag, TagSchema};
@@ -21,6 +22,7 @@ pub use refname::{RefName, RefNameError};
 pub use reports::STAGES;
 pub use resolve::{Located, Target};
 pub use revspec::{Base, PathSpec, RevSpec, RevSpecError, Step, split_range};
+pub use topological::Topological;
 
 use std::path::{Path, PathBuf};
 

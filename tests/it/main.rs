@@ -11,6 +11,7 @@ mod documents;
 mod engine;
 mod firewall;
 mod freeze;
+mod graph;
 mod handoff;
 mod history_format;
 mod incremental;

@@ -1,30 +1,57 @@
 //! `distill log` and `distill reflog`.
 
+mod life;
+mod series;
+
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::cli::error::CommandError;
+use crate::cli::graph::{Glyphs, Graph};
 use crate::cli::table::{Table, count};
 use crate::cli::ui::{Style, Ui};
 use crate::cli::{Context, Outcome};
-use crate::ops::log::{LogLine, ReflogLine, log, reflog};
+use crate::ops::log::{LogLine, LogOptions, ReflogLine, log, reflog};
 use crate::ops::open::open;
 
-/// List commits, the latest first
+/// List commits, the latest first; or the life of a record, or a metric over time
 ///
 /// REV is a branch, tag, run id, commit id or its abbreviation, `HEAD`, `REV~N`, `REV^`, `@{N}`; `A..B` lists the commits
 /// of B that A has not.
+///
+/// With `--record KEY`, the runs in which that record appeared, changed (with the fields), was re-scored (with category and
+/// rule), entered or left an export, and left. With `--metric NAME`, the values of one of the ten metrics along first parents, and the
+/// run at which it last moved beyond the limits in config.toml.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogArgs {
     /// Where to start; HEAD when left out
     rev: Option<String>,
-    /// At most so many commits
+    /// At most so many commits, events or values
     #[arg(short = 'n', long = "limit", value_name = "N")]
     limit: Option<usize>,
     /// One line for each commit
     #[arg(long)]
     oneline: bool,
+    /// Start from HEAD and every branch, tag and run
+    #[arg(long, conflicts_with_all = ["rev", "record", "metric"])]
+    all: bool,
+    /// Draw the history beside the commits; a horizontal line belongs to the commit above it
+    #[arg(long, conflicts_with_all = ["record", "metric"])]
+    graph: bool,
+    /// Draw with `|`, `-`, `+` and the like alone
+    #[arg(long, requires = "graph")]
+    ascii: bool,
+    /// The life of the record with this key, in evidence, scored runs and exports
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["metric", "oneline"])]
+    record: Option<String>,
+    /// Look for the record in this dataset alone
+    #[arg(long, value_name = "NAME", requires = "record")]
+    dataset: Option<String>,
+    /// One of the ten metrics over time, such as p3_accepted
+    #[arg(long, value_name = "NAME", conflicts_with = "oneline")]
+    metric: Option<String>,
 }
 
 /// List where HEAD or a branch has stood, the latest first
@@ -43,22 +70,65 @@ struct List<T> {
 
 pub(super) fn run_log(context: &Context, args: &LogArgs) -> Result<Outcome, CommandError> {
     let repo = open(&context.start)?;
-    let items = log(&repo, args.rev.as_deref(), args.limit)?;
-    let mut text = String::new();
-    for line in &items {
-        if args.oneline {
-            oneline(&context.ui, line, &mut text);
-        } else {
-            whole(&context.ui, line, &mut text);
-        }
+    if let Some(key) = &args.record {
+        return life::run(context, &repo, args.rev.as_deref(), key, args.dataset.as_deref(), args.limit);
     }
+    if let Some(metric) = &args.metric {
+        return series::run(context, &repo, args.rev.as_deref(), metric, args.limit);
+    }
+    let options =
+        LogOptions { rev: args.rev.clone(), all: args.all, limit: args.limit, topological: args.graph };
+    let items = log(&repo, &options)?;
+    let text = if args.graph {
+        let glyphs = if args.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
+        graph(&context.ui, &items, args.oneline, glyphs)
+    } else {
+        list(&context.ui, &items, args.oneline)
+    };
     context.ui.answer("distill.log.v1", &List { items }, &text)?;
     Ok(Outcome::Done)
 }
 
+fn list(ui: &Ui, items: &[LogLine], one: bool) -> String {
+    let mut text = String::new();
+    for line in items {
+        if one {
+            oneline(ui, line, &mut text);
+        } else {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            whole(ui, line, &mut text);
+        }
+    }
+    text
+}
+
+fn graph(ui: &Ui, items: &[LogLine], one: bool, glyphs: Glyphs) -> String {
+    let listed: HashSet<_> = items.iter().map(|line| line.header.commit_id).collect();
+    let mut graph = Graph::new(glyphs);
+    let mut text = String::new();
+    for (n, line) in items.iter().enumerate() {
+        let header = &line.header;
+        let parents: Vec<_> = header.parents.iter().filter(|id| listed.contains(id)).copied().collect();
+        let rows = graph.commit(&header.commit_id, &parents, line.head);
+        let mut words = String::new();
+        if one {
+            oneline(ui, line, &mut words);
+        } else {
+            whole(ui, line, &mut words);
+            if n + 1 < items.len() {
+                words.push('\n');
+            }
+        }
+        text.push_str(&rows.beside(&words));
+    }
+    text
+}
+
 fn refs(ui: &Ui, line: &LogLine) -> String {
-    let mut names: Vec<String> = (line.refs.iter())
-        .filter(|name| **name != format!("runs/{}", line.run_id))
+    let mut names: Vec<String> = (line.header.refs.iter())
+        .filter(|name| **name != format!("runs/{}", line.header.run_id))
         .map(|name| match name.split_once('/') {
             Some(("heads", branch)) => branch.to_owned(),
             Some(("tags", tag)) => format!("tag: {tag}"),
@@ -72,22 +142,19 @@ fn refs(ui: &Ui, line: &LogLine) -> String {
 }
 
 fn oneline(ui: &Ui, line: &LogLine, text: &mut String) {
-    let id = ui.paint(Style::Yellow, line.commit_id.object().short(12));
-    let subject = line.message.lines().next().unwrap_or("");
-    writeln!(text, "{id} {}{} {subject}", line.run_id, refs(ui, line)).ok();
+    let id = ui.paint(Style::Yellow, line.header.commit_id.object().short(12));
+    let subject = line.header.message.lines().next().unwrap_or("");
+    writeln!(text, "{id} {}{} {subject}", line.header.run_id, refs(ui, line)).ok();
 }
 
 fn whole(ui: &Ui, line: &LogLine, text: &mut String) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    let id = ui.paint(Style::Yellow, format!("commit {}", line.commit_id));
+    let id = ui.paint(Style::Yellow, format!("commit {}", line.header.commit_id));
     writeln!(text, "{id}{}", refs(ui, line)).ok();
-    writeln!(text, "Run:    {} ({})", line.run_id, line.operation).ok();
-    if !line.author.is_empty() {
-        writeln!(text, "Author: {}", line.author).ok();
+    writeln!(text, "Run:    {} ({})", line.header.run_id, line.header.operation).ok();
+    if !line.header.author.is_empty() {
+        writeln!(text, "Author: {}", line.header.author).ok();
     }
-    writeln!(text, "Date:   {}", line.committed_at).ok();
+    writeln!(text, "Date:   {}", line.header.committed_at).ok();
     if let Some(m) = &line.metrics {
         writeln!(
             text,
@@ -100,9 +167,9 @@ fn whole(ui: &Ui, line: &LogLine, text: &mut String) {
         )
         .ok();
     }
-    if !line.message.is_empty() {
+    if !line.header.message.is_empty() {
         text.push('\n');
-        for words in line.message.lines() {
+        for words in line.header.message.lines() {
             writeln!(text, "    {words}").ok();
         }
     }

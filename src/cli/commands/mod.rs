@@ -7,6 +7,7 @@ use clap::Subcommand;
 use crate::cli::error::CommandError;
 use crate::cli::{Context, Outcome};
 
+mod bisect;
 mod checkout;
 mod health;
 mod recon;
@@ -38,6 +39,7 @@ pub enum Command {
     Recon(recon::ReconArgs),
     Health(health::HealthArgs),
     Log(log::LogArgs),
+    Bisect(bisect::BisectArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
     Receipts(receipts::ReceiptsArgs),
@@ -69,6 +71,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Recon(args) => recon::run(context, &args),
         Command::Health(args) => health::run(context, &args),
         Command::Checkout(args) => checkout::run(context, args),
+        Command::Bisect(args) => bisect::run(context, args),
         Command::Log(args) => log::run_log(context, &args),
         Command::Show(args) => show::run_show(context, &args),
         Command::Diff(args) => diff::run(context, &args),

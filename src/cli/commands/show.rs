@@ -69,6 +69,7 @@ pub(super) fn run_show(context: &Context, args: &ShowArgs) -> Result<Outcome, Co
 
 fn commit_text(ui: &Ui, commit: &ShownCommit) -> String {
     let mut text = String::new();
+    let header = &commit.header;
     if let Some(tag) = &commit.tag {
         writeln!(text, "{}", ui.paint(Style::Yellow, format!("tag {}", tag.name))).ok();
         let tagger = if tag.tagger.is_empty() { String::new() } else { format!(" by {}", tag.tagger) };
@@ -78,18 +79,18 @@ fn commit_text(ui: &Ui, commit: &ShownCommit) -> String {
         }
         text.push('\n');
     }
-    writeln!(text, "{}", ui.paint(Style::Yellow, format!("commit {}", commit.commit_id))).ok();
-    for parent in &commit.parents {
+    writeln!(text, "{}", ui.paint(Style::Yellow, format!("commit {}", header.commit_id))).ok();
+    for parent in &header.parents {
         writeln!(text, "Parent:  {parent}").ok();
     }
-    writeln!(text, "Run:     {} ({})", commit.run_id, commit.operation).ok();
-    if !commit.refs.is_empty() {
-        writeln!(text, "Refs:    {}", commit.refs.join(", ")).ok();
+    writeln!(text, "Run:     {} ({})", header.run_id, header.operation).ok();
+    if !header.refs.is_empty() {
+        writeln!(text, "Refs:    {}", header.refs.join(", ")).ok();
     }
-    if !commit.author.is_empty() {
-        writeln!(text, "Author:  {}", commit.author).ok();
+    if !header.author.is_empty() {
+        writeln!(text, "Author:  {}", header.author).ok();
     }
-    writeln!(text, "Date:    {}", commit.committed_at).ok();
+    writeln!(text, "Date:    {}", header.committed_at).ok();
     writeln!(text, "Tool:    {} {}", commit.tool.name, commit.tool.version).ok();
     if let Some(verdict) = commit.verdict {
         let word = match verdict {
@@ -98,7 +99,7 @@ fn commit_text(ui: &Ui, commit: &ShownCommit) -> String {
         };
         writeln!(text, "Verdict: {word}").ok();
     }
-    for words in commit.message.lines() {
+    for words in header.message.lines() {
         writeln!(text, "\n    {words}").ok();
     }
     if let Some(metrics) = &commit.metrics {

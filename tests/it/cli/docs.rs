@@ -78,9 +78,12 @@ fn every_answer_is_described_with_its_members() {
     bench.ok(&["tag", "v1", "-m", "m"]);
     let sample = tempfile::tempdir().expect("a folder");
     let sample = sample.path().join("sample").to_str().expect("UTF-8").to_owned();
-    let asked: [(&str, &[&str]); 24] = [
+    let asked: [(&str, &[&str]); 27] = [
         ("distill.status.v1", &["status"]),
         ("distill.log.v1", &["log"]),
+        ("distill.log_record.v1", &["log", "--record", "2026/01/02/notes/n1"]),
+        ("distill.log_metric.v1", &["log", "--metric", "p3_accepted"]),
+        ("distill.bisect.v1", &["bisect", "--metric", "p3_accepted", "--rise", "1"]),
         ("distill.show.v1", &["show"]),
         ("distill.show.v1", &["show", ":evidence"]),
         ("distill.show.v1", &["show", ":evidence/2026/01/02/notes/n1"]),

@@ -2,6 +2,7 @@
 
 mod damage;
 mod docs;
+mod history;
 mod making;
 mod moving;
 mod reading;
