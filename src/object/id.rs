@@ -161,6 +161,11 @@ impl IdPrefix {
         &self.0
     }
 
+    /// The id itself, where no digit is missing.
+    pub fn whole(&self) -> Option<ObjectId> {
+        self.0.parse().ok()
+    }
+
     /// The smallest and largest id that begin with these digits.
     pub fn bounds(&self) -> (ObjectId, ObjectId) {
         let fill = |digit: char| {

@@ -79,6 +79,9 @@ impl Store {
     /// # Errors
     /// When a pack cannot be asked: an abbreviation is unique only if every pack was.
     pub fn resolve_prefix(&self, prefix: &IdPrefix) -> Result<Vec<ObjectId>, StoreError> {
+        if let Some(id) = prefix.whole() {
+            return Ok(if self.pack_of(&id)?.is_some() { vec![id] } else { Vec::new() });
+        }
         let (low, high) = prefix.bounds();
         self.retrying(|snapshot| {
             let mut ids = BTreeSet::new();

@@ -58,7 +58,7 @@ pub(super) fn load(path: &Path) -> Result<Catalogue, StoreError> {
             .map_err(|e| fail(e.into()))?;
         let reading = database.begin_read().map_err(|e| fail(e.into()))?;
         let mut rows = Rows::default();
-        for (name, table) in rows.tables_mut() {
+        for (n, name) in TABLES.into_iter().enumerate() {
             let opened = match reading.open_table(Definition::new(name)) {
                 Ok(opened) => opened,
                 Err(TableError::TableDoesNotExist(_)) => continue,
@@ -66,7 +66,7 @@ pub(super) fn load(path: &Path) -> Result<Catalogue, StoreError> {
             };
             for row in opened.iter().map_err(|e| fail(e.into()))? {
                 let (key, value) = row.map_err(|e| fail(e.into()))?;
-                table.insert(key.value().to_vec(), value.value().to_vec());
+                rows.push(n, key.value(), value.value());
             }
         }
         Ok(rows)
@@ -127,24 +127,23 @@ fn transact<T>(
     writing.set_two_phase_commit(true);
     writing.set_quick_repair(true);
     let mut before = Rows::default();
-    for (name, table) in before.tables_mut() {
+    for (n, name) in TABLES.into_iter().enumerate() {
         let opened = writing.open_table(Definition::new(name)).map_err(|e| fail(e.into()))?;
         for row in opened.iter().map_err(|e| fail(e.into()))? {
             let (key, value) = row.map_err(|e| fail(e.into()))?;
-            table.insert(key.value().to_vec(), value.value().to_vec());
+            before.push(n, key.value(), value.value());
         }
     }
     // Dropping the transaction on an error of `change` aborts it.
     let (catalogue, answer) = change(&before)?;
     let after = Rows::encode(&catalogue);
-    for name in TABLES {
-        let (old, new) = (before.table(name), after.table(name));
+    for (n, name) in TABLES.into_iter().enumerate() {
         let mut opened = writing.open_table(Definition::new(name)).map_err(|e| fail(e.into()))?;
-        for key in old.keys().filter(|key| !new.contains_key(*key)) {
-            opened.remove(key.as_slice()).map_err(|e| fail(e.into()))?;
+        for (key, _) in before.stored(n).filter(|(key, _)| after.get(n, key).is_none()) {
+            opened.remove(key).map_err(|e| fail(e.into()))?;
         }
-        for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(value)) {
-            opened.insert(key.as_slice(), value.as_slice()).map_err(|e| fail(e.into()))?;
+        for (key, value) in after.stored(n).filter(|(key, value)| before.get(n, key) != Some(value)) {
+            opened.insert(key, value).map_err(|e| fail(e.into()))?;
         }
     }
     writing.commit().map_err(|e| fail(e.into()))?;

@@ -21,63 +21,132 @@ const OPERATION: &[u8] = b"operation";
 const HEAD: &[u8] = b"head";
 const DIGEST: &[u8] = b"digest";
 
-type Table = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// All rows of the four tables.
+/// The rows of one table in order of key, in one piece of memory: a store of a thousand commits has some thousands, and every
+/// command loads them.
+///
+/// `bytes` holds what the digest covers: each key and value behind its length as eight bytes.
 #[derive(Debug, Default)]
-pub(super) struct Rows([Table; 4]);
+pub(super) struct Table {
+    bytes: Vec<u8>,
+    /// Where each row begins.
+    starts: Vec<usize>,
+}
 
-impl Rows {
-    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Table)> {
-        TABLES.into_iter().zip(&mut self.0)
+const LEN: usize = size_of::<u64>();
+
+impl Table {
+    /// Appends a row; keys must come in order.
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.starts.push(self.bytes.len());
+        for part in [key, value] {
+            self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            self.bytes.extend_from_slice(part);
+        }
     }
 
-    pub(super) fn table(&self, name: &str) -> &Table {
+    fn row(&self, at: usize) -> (&[u8], &[u8]) {
+        let (key, after) = self.part(at);
+        (key, self.part(after).0)
+    }
+
+    /// The part whose length stands at `at`, and where the next one begins.
+    fn part(&self, at: usize) -> (&[u8], usize) {
+        let mut len = [0; LEN];
+        len.copy_from_slice(&self.bytes[at..at + LEN]);
+        // It was a `usize` when it was written, by this process.
+        let end = at + LEN + usize::try_from(u64::from_le_bytes(len)).unwrap_or(usize::MAX);
+        (&self.bytes[at + LEN..end], end)
+    }
+
+    /// Keys and values, in order of key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.starts.iter().map(|at| self.row(*at))
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let at = self.starts.binary_search_by(|at| self.row(*at).0.cmp(key)).ok()?;
+        Some(self.row(self.starts[at]).1)
+    }
+}
+
+/// All rows of the four tables. The digest itself is kept apart from the table that it is a row of.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    tables: [Table; 4],
+    digest: Option<Vec<u8>>,
+}
+
+impl Rows {
+    /// Appends a row to the table at `table` of [`TABLES`]; keys must come in order.
+    pub(super) fn push(&mut self, table: usize, key: &[u8], value: &[u8]) {
+        if TABLES[table] == "meta" && key == DIGEST {
+            self.digest = Some(value.to_vec());
+        } else {
+            self.tables[table].push(key, value);
+        }
+    }
+
+    fn table(&self, name: &str) -> &Table {
         let at = TABLES.iter().position(|table| *table == name).unwrap_or_default();
-        &self.0[at]
+        &self.tables[at]
+    }
+
+    /// The rows of the table at `table` of [`TABLES`], the digest with them.
+    pub(super) fn stored(&self, table: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let digest = self.digest.as_deref().filter(|_| TABLES[table] == "meta");
+        self.tables[table].iter().chain(digest.map(|digest| (DIGEST, digest)))
+    }
+
+    /// The value of `key` in the table at `table` of [`TABLES`].
+    pub(super) fn get(&self, table: usize, key: &[u8]) -> Option<&[u8]> {
+        if TABLES[table] == "meta" && key == DIGEST {
+            return self.digest.as_deref();
+        }
+        self.tables[table].get(key)
     }
 
     fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for (name, table) in TABLES.iter().zip(&self.0) {
-            let rows = || table.iter().filter(|(key, _)| *name != "meta" || key.as_slice() != DIGEST);
-            let mut put = |bytes: &[u8]| {
-                hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-            };
-            put(name.as_bytes());
-            put(&(rows().count() as u64).to_le_bytes());
-            for (key, value) in rows() {
-                put(key);
-                put(value);
-            }
+        for (name, table) in TABLES.iter().zip(&self.tables) {
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            // The count as a part of its own, behind its length.
+            hasher.update(&(LEN as u64).to_le_bytes()).update(&(table.starts.len() as u64).to_le_bytes());
+            hasher.update(&table.bytes);
         }
         *hasher.finalize().as_bytes()
     }
 
     pub(super) fn encode(catalogue: &Catalogue) -> Self {
         let mut rows = Self::default();
-        let [dropped, meta, packs, refs] = &mut rows.0;
+        let [dropped, meta, packs, refs] = &mut rows.tables;
         for (pack, successor) in &catalogue.dropped {
             let successor = successor.map_or([0; 32], |id| *id.as_bytes());
-            dropped.insert(pack.as_bytes().to_vec(), successor.to_vec());
+            dropped.push(pack.as_bytes(), &successor);
         }
-        meta.insert(FORMAT.to_vec(), FORMAT_VERSION.to_le_bytes().to_vec());
-        meta.insert(HEAD.to_vec(), catalogue.head.to_string().into_bytes());
+        meta.push(FORMAT, &FORMAT_VERSION.to_le_bytes());
+        meta.push(HEAD, catalogue.head.to_string().as_bytes());
         if let Some((number, id)) = catalogue.last_operation {
-            meta.insert(OPERATION.to_vec(), [&number.to_le_bytes()[..], id.as_bytes()].concat());
+            meta.push(OPERATION, &[&number.to_le_bytes()[..], id.as_bytes()].concat());
         }
-        for (position, pack) in (0_u64..).zip(&catalogue.packs) {
+        let mut by_id: Vec<_> = (0_u64..).zip(&catalogue.packs).collect();
+        by_id.sort_unstable_by_key(|(_, pack)| pack.entry.id);
+        // Of a pack that were catalogued twice, the later row counts.
+        by_id.dedup_by(|later, first| {
+            let same = later.1.entry.id == first.1.entry.id;
+            if same {
+                *first = *later;
+            }
+            same
+        });
+        for (position, pack) in by_id {
             let value = [pack.entry.bytes, pack.entry.objects, pack.operation, position];
-            packs.insert(
-                pack.entry.id.as_bytes().to_vec(),
-                value.iter().flat_map(|word| word.to_le_bytes()).collect(),
-            );
+            let value: Vec<u8> = value.iter().flat_map(|word| word.to_le_bytes()).collect();
+            packs.push(pack.entry.id.as_bytes(), &value);
         }
         for (name, id) in &catalogue.refs {
-            refs.insert(name.as_bytes().to_vec(), id.as_bytes().to_vec());
+            refs.push(name.as_bytes(), id.as_bytes());
         }
-        let digest = rows.digest();
-        rows.0[1].insert(DIGEST.to_vec(), digest.to_vec());
+        rows.digest = Some(rows.digest().to_vec());
         rows
     }
 
@@ -86,12 +155,12 @@ impl Rows {
         let meta = self.table("meta");
         let format = meta
             .get(FORMAT)
-            .and_then(|value| Some(u32::from_le_bytes(value.as_slice().try_into().ok()?)))
+            .and_then(|value| Some(u32::from_le_bytes(value.try_into().ok()?)))
             .ok_or_else(|| wrong("it names no format version"))?;
         if format > FORMAT_VERSION {
             return Err(StoreError::NewerFormat { found: format, supported: FORMAT_VERSION });
         }
-        if meta.get(DIGEST).map(Vec::as_slice) != Some(&self.digest()[..]) {
+        if self.digest.as_deref() != Some(&self.digest()[..]) {
             return Err(wrong("its rows do not match their digest"));
         }
         self.decode_checked().ok_or_else(|| wrong("a row has the wrong shape"))
@@ -108,21 +177,22 @@ impl Rows {
             Some(value) => Some((word(value, 0)?, id(value.get(8..)?)?)),
         };
         let head = std::str::from_utf8(meta.get(HEAD)?).ok()?.parse().ok()?;
-        let mut refs = BTreeMap::new();
-        for (name, value) in self.table("refs") {
-            refs.insert(String::from_utf8(name.clone()).ok()?, id(value)?);
-        }
+        // Rows come in order of key, and maps are built from such a list at once.
+        let reference =
+            |(name, value): (&[u8], &[u8])| Some((std::str::from_utf8(name).ok()?.to_owned(), id(value)?));
+        let refs: Option<BTreeMap<_, _>> = self.table("refs").iter().map(reference).collect();
         let mut packs = Vec::new();
-        for (key, value) in self.table("packs") {
+        for (key, value) in self.table("packs").iter() {
             let entry = PackEntry { id: id(key)?, bytes: word(value, 0)?, objects: word(value, 1)? };
             packs.push((word(value, 3)?, CataloguedPack { entry, operation: word(value, 2)? }));
         }
         packs.sort_unstable_by_key(|(position, _)| *position);
-        let mut dropped = BTreeMap::new();
-        for (key, value) in self.table("dropped") {
+        let leaver = |(key, value): (&[u8], &[u8])| {
             let successor = id(value)?;
-            dropped.insert(id(key)?, (*successor.as_bytes() != [0; 32]).then_some(successor));
-        }
+            Some((id(key)?, (*successor.as_bytes() != [0; 32]).then_some(successor)))
+        };
+        let dropped: Option<BTreeMap<_, _>> = self.table("dropped").iter().map(leaver).collect();
+        let (refs, dropped) = (refs?, dropped?);
         let packs = packs.into_iter().map(|(_, pack)| pack).collect();
         Some(Catalogue { last_operation, head, refs, packs, dropped })
     }
@@ -147,13 +217,17 @@ mod tests {
         };
         let mut rows = Rows::encode(&catalogue);
         assert_eq!(rows.decode(Path::new("f")).expect("intact"), catalogue);
-        for (_, table) in rows.tables_mut() {
-            if let Some(value) = table.get_mut(&b"heads/main"[..]) {
-                value[0] ^= 1;
-            }
+        for (n, name) in TABLES.iter().enumerate() {
+            let keys: Vec<_> = rows.stored(n).map(|(key, _)| key.to_vec()).collect();
+            assert!(keys.iter().all(|key| rows.get(n, key).is_some()), "{name}: a stored row is found");
+            assert_eq!(rows.get(n, b"no such key"), None);
+        }
+        if let Some(byte) = rows.tables[3].bytes.last_mut() {
+            *byte ^= 1;
         }
         assert!(matches!(rows.decode(Path::new("f")), Err(StoreError::Damaged { .. })));
-        rows.0[1].insert(FORMAT.to_vec(), 2_u32.to_le_bytes().to_vec());
+        let mut rows = Rows::default();
+        rows.push(1, FORMAT, &2_u32.to_le_bytes());
         let newer = rows.decode(Path::new("f")).expect_err("a later version");
         assert!(matches!(newer, StoreError::NewerFormat { found: 2, supported: 1 }), "{newer}");
     }
