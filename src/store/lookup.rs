@@ -2,7 +2,8 @@
 //!
 //! Rests on the opened packs. Invariants: every object returned has been hashed again; a damaged or missing pack does not
 //! hide objects that lie in others, and is an error where it might hold what was asked for; a reader that loses a pack to
-//! a merge or a collection loads the catalogue again and looks again.
+//! a merge or a collection loads the catalogue again and looks again. Of many packs, those are asked that the map names; it
+//! only saves work, and where one of them fails, all are asked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::StoreError;
+use super::opened::PackSlot;
 use super::opened::Snapshot;
 use super::opened::Store;
 use super::pack::Entry;
@@ -107,30 +109,20 @@ impl Store {
         take: impl Fn(&Arc<PackReader>, &ObjectId, &Entry) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         self.retrying(|snapshot| {
-            let mut fault = None;
-            for slot in snapshot.packs.iter().rev() {
-                let answer = slot.reader().and_then(|reader| {
-                    if reader.is_tombstone(id) {
-                        return Ok(Answer::Erased);
-                    }
-                    match reader.lookup(id)? {
-                        Some(entry) => take(&reader, &slot.id, &entry).map(Answer::Found),
-                        None => Ok(Answer::Absent),
-                    }
-                });
-                match answer {
-                    Ok(Answer::Found(found)) => return Ok(Some(found)),
-                    Ok(Answer::Erased) => break,
-                    Ok(Answer::Absent) => {}
-                    Err(error) => fault = Some(fault.unwrap_or(error)),
+            if let Some(asked) = snapshot.map().and_then(|map| map.ask(id)) {
+                let some = asked.iter().rev().map(|at| &snapshot.packs[*at]);
+                if let (answer, None) = Self::ask(some, id, &take) {
+                    return Ok(answer);
                 }
             }
-            match fault {
-                None => Ok(None),
-                Some(StoreError::Damaged { place, detail }) => {
+            let (answer, fault) = Self::ask(snapshot.packs.iter().rev(), id, &take);
+            match (answer, fault) {
+                (Some(found), _) => Ok(Some(found)),
+                (None, None) => Ok(None),
+                (None, Some(StoreError::Damaged { place, detail })) => {
                     Err(StoreError::Damaged { place, detail: format!("{detail} (looking for object {id})") })
                 }
-                Some(fault) => Err(fault),
+                (None, Some(fault)) => Err(fault),
             }
         })
         .map_err(|error| match error {
@@ -140,6 +132,33 @@ impl Store {
             },
             other => other,
         })
+    }
+
+    /// Asks these packs in turn; the first fault, if any, comes beside what was found.
+    fn ask<'a, T>(
+        slots: impl Iterator<Item = &'a Arc<PackSlot>>,
+        id: &ObjectId,
+        take: impl Fn(&Arc<PackReader>, &ObjectId, &Entry) -> Result<T, StoreError>,
+    ) -> (Option<T>, Option<StoreError>) {
+        let mut fault = None;
+        for slot in slots {
+            let answer = slot.reader().and_then(|reader| {
+                if reader.is_tombstone(id) {
+                    return Ok(Answer::Erased);
+                }
+                match reader.lookup(id)? {
+                    Some(entry) => take(&reader, &slot.id, &entry).map(Answer::Found),
+                    None => Ok(Answer::Absent),
+                }
+            });
+            match answer {
+                Ok(Answer::Found(found)) => return (Some(found), fault),
+                Ok(Answer::Erased) => break,
+                Ok(Answer::Absent) => {}
+                Err(error) => fault = Some(fault.unwrap_or(error)),
+            }
+        }
+        (None, fault)
     }
 
     /// Runs `ask` on the current snapshot, and again on a newer one when a pack's file has gone.

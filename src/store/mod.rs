@@ -10,6 +10,7 @@ mod error;
 mod init;
 mod lock;
 mod lookup;
+mod map;
 mod merge;
 mod opened;
 mod operation;

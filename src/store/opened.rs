@@ -13,12 +13,16 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use rustc_hash::FxHashMap;
+
 use super::CATALOGUE_FILE;
 use super::PACKS_DIR;
 use super::cache::BlockCache;
 use super::catalogue::Catalogue;
 use super::error::StoreError;
 use super::init::refuse_lost_catalogue;
+use super::map::ASKED_MAX;
+use super::map::PackMap;
 use super::operation::Head;
 use super::pack::PackReader;
 use super::redb;
@@ -45,6 +49,9 @@ pub(super) struct Inner {
 pub(super) struct Snapshot {
     pub(super) catalogue: Catalogue,
     pub(super) packs: Vec<Arc<PackSlot>>,
+    dir: PathBuf,
+    /// Opened when it is first needed.
+    map: OnceLock<Option<PackMap>>,
 }
 
 /// A catalogued pack, opened when it is first needed.
@@ -186,6 +193,13 @@ impl Store {
         self.snapshot().packs.iter().find(|slot| slot.id == *id).map(|slot| slot.reader()).transpose()
     }
 
+    /// Lets the map be opened again, which has just been made anew.
+    pub(super) fn forget_map(&self) {
+        let mut current = self.inner.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let again = Snapshot::new(&self.inner.dir, current.catalogue.clone(), &current.packs);
+        *current = Arc::new(again);
+    }
+
     pub(super) fn cache(&self) -> MutexGuard<'_, BlockCache> {
         self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,10 +213,11 @@ pub(super) fn pack_path(dir: &Path, id: &ObjectId) -> PathBuf {
 impl Snapshot {
     /// Readers that `before` has opened are kept, with their cached blocks.
     fn new(dir: &Path, catalogue: Catalogue, before: &[Arc<PackSlot>]) -> Self {
+        let before: FxHashMap<ObjectId, &Arc<PackSlot>> = before.iter().map(|slot| (slot.id, slot)).collect();
         let packs = catalogue
             .packs
             .iter()
-            .map(|pack| match before.iter().find(|slot| slot.id == pack.entry.id) {
+            .map(|pack| match before.get(&pack.entry.id).copied() {
                 Some(slot) => Arc::clone(slot),
                 None => Arc::new(PackSlot {
                     id: pack.entry.id,
@@ -212,6 +227,18 @@ impl Snapshot {
                 }),
             })
             .collect();
-        Self { catalogue, packs }
+        Self { catalogue, packs, dir: dir.to_owned(), map: OnceLock::new() }
+    }
+
+    /// The map of the packs, where there are enough of them for one.
+    pub(super) fn map(&self) -> Option<&PackMap> {
+        if self.packs.len() <= ASKED_MAX {
+            return None;
+        }
+        let open = || {
+            let ids: Vec<_> = self.packs.iter().map(|slot| slot.id).collect();
+            PackMap::open(&self.dir, &ids)
+        };
+        self.map.get_or_init(open).as_ref()
     }
 }

@@ -68,6 +68,8 @@ impl Store {
         drop(lock);
         // What is published is published: a catalogue that cannot be read again is met by the next read.
         self.refresh().ok();
+        // A look-up does without the map; it then asks every pack.
+        self.keep_map().ok();
         Ok(Published { merge_skipped, ..published })
     }
 

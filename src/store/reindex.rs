@@ -76,7 +76,9 @@ impl ReindexPlan {
             fs::rename(&path, &old).map_err(StoreError::io("rename", &path))?;
         }
         build_in(&self.dir, &catalogue)?;
-        Store::open(&self.dir)
+        let store = Store::open(&self.dir)?;
+        store.keep_map().ok();
+        Ok(store)
     }
 }
 

@@ -28,6 +28,7 @@ mod store;
 mod store_crash;
 mod store_damage;
 mod store_format;
+mod store_map;
 mod store_processes;
 mod tidy;
 mod tree;

@@ -63,7 +63,7 @@ fn text(ui: &Ui, series: &Series) -> String {
     match broken {
         Some(point) => writeln!(
             text,
-            "It last moved beyond {limits} at {}: `distill diff {1}~1 {1}` says what else did",
+            "It last moved beyond {limits} at {}: `distill diff {}` says what else did",
             point.run_id,
             point.commit_id.object().short(12)
         ),
