@@ -46,15 +46,18 @@ fn ours(path: &Path) -> impl Fn(::redb::Error) -> StoreError {
     }
 }
 
-/// Reads the catalogue from a copy in memory; see [`snapshot`] for why that is sound.
+/// Reads the catalogue without a lock; see [`snapshot`] for why that is sound.
 pub(super) fn load(path: &Path) -> Result<Catalogue, StoreError> {
-    let backend = snapshot::copy(path)?;
-    let rows = guarded(path, || -> Result<Rows, StoreError> {
+    snapshot::stable(path, |view| rows_of(path, view))?.decode(path)
+}
+
+fn rows_of(path: &Path, view: snapshot::View) -> Result<Rows, StoreError> {
+    guarded(path, || {
         let fail = ours(path);
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .set_concurrency_mode(ConcurrencyMode::MultiWriter)
-            .open_read_only_with_backend(backend)
+            .open_read_only_with_backend(view)
             .map_err(|e| fail(e.into()))?;
         let reading = database.begin_read().map_err(|e| fail(e.into()))?;
         let mut rows = Rows::default();
@@ -70,8 +73,7 @@ pub(super) fn load(path: &Path) -> Result<Catalogue, StoreError> {
             }
         }
         Ok(rows)
-    })?;
-    rows.decode(path)
+    })
 }
 
 /// Makes a new file with `catalogue` in it, synced. `path` must not exist.

@@ -1,8 +1,9 @@
-//! A consistent copy of a redb file in memory, taken without a lock while others may be committing.
+//! A consistent view of a redb file, taken without a lock while others may be committing: page by page for readers, and as a
+//! copy in memory where redb insists on writing.
 //!
 //! Rests on the commit protocol of redb 4.6.0 (pinned exactly). Invariant: the file is only ever read.
 //!
-//! Why the copy is sound. redb is copy-on-write: a commit T+1 writes its pages only to places that are free in T, and
+//! Why both are sound. redb is copy-on-write: a commit T+1 writes its pages only to places that are free in T, and
 //! what T itself freed is reused by T+2 at the earliest (`design document`, "MVCC"; reuse waits until T+1 is
 //! committed). The only bytes changed in place are the header's 320 (`page_store/header.rs`: `DB_HEADER_SIZE`), and
 //! every commit changes them: first the secondary slot, with its transaction id and checksum, then the byte that swaps
@@ -13,7 +14,10 @@
 //! repair that its allocator state is one of its own pages. The file's length is compared too, since a writer grows it
 //! before it commits, and redb rebuilds its layout from the length when the file was not closed (`finalize`).
 //!
-//! The copy is opened as a read-only member of the multi-process protocol, which serves the primary slot as it stands and
+//! So whatever was made of pages that were read between two looks at the same header is believed, and everything else,
+//! errors and panics too, is thrown away and made again.
+//!
+//! A view is opened as a read-only member of the multi-process protocol, which serves the primary slot as it stands and
 //! repairs nothing, so a store left by a killed process opens, and so does a read-only directory. That open asks whether
 //! a live writer vouches for a file that was not closed (`CONSISTENT_BYTE`, `design document`, "Locking protocol"); for
 //! the copy, the reasoning above does. A writable handle would not do: it commits when it is dropped, and with a damaged
@@ -29,6 +33,7 @@ use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -61,13 +66,9 @@ pub(super) fn copy(path: &Path) -> Result<Overlay, StoreError> {
         if let Some(bytes) = attempt_copy(&file, path, attempt, || {})? {
             return Ok(Overlay { limit: bytes.len() as u64 + GROWTH_BYTES_MAX, bytes: Mutex::new(bytes) });
         }
-        std::thread::sleep(Duration::from_millis(u64::from(attempt.min(20))));
+        pause(attempt);
     }
-    Err(StoreError::Busy {
-        what: path.display().to_string(),
-        owner: "writers that commit without a pause".to_owned(),
-        waited_ms: 4000,
-    })
+    Err(busy(path))
 }
 
 /// `None` when somebody committed while the copy was made; `meanwhile` runs before that is asked.
@@ -79,25 +80,67 @@ fn attempt_copy(
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let io = || StoreError::io("read", path);
     let (len, header) = head(file).map_err(io())?;
-    if len > FILE_BYTES_MAX {
-        return Err(StoreError::damaged(path, format!("{len} bytes are too many for a catalogue")));
-    }
-    if len < HEADER_BYTES as u64 {
-        return Err(StoreError::damaged(path, format!("{len} bytes are too few for a catalogue")));
-    }
+    check_len(path, len)?;
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     match file.read_exact_at(&mut bytes, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => other.map_err(io())?,
     }
     meanwhile();
-    let settled = header[FLAGS_AT] & PRIMARY_UNFLUSHED == 0 || attempt >= UNFLUSHED_ATTEMPTS;
-    if !settled || head(file).map_err(io())? != (len, header) {
+    if !is_settled(&header, attempt) || head(file).map_err(io())? != (len, header) {
         return Ok(None);
     }
     bytes[..HEADER_BYTES].copy_from_slice(&header);
     bytes[FLAGS_AT] &= !PRIMARY_UNFLUSHED;
     Ok(Some(bytes))
+}
+
+/// What `read` makes of the file at `path`, which it sees as it was at one moment. It is run again when somebody committed
+/// meanwhile, and what it gave, be it an error, is forgotten.
+pub(super) fn stable<T>(path: &Path, read: impl Fn(View) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let io = || StoreError::io("read", path);
+    let file = Arc::new(File::open(path).map_err(io())?);
+    for attempt in 0..ATTEMPTS {
+        let (len, mut header) = head(&file).map_err(io())?;
+        check_len(path, len)?;
+        if is_settled(&header, attempt) {
+            let before = header;
+            header[FLAGS_AT] &= !PRIMARY_UNFLUSHED;
+            let outcome = read(View { file: Arc::clone(&file), len, header });
+            if head(&file).map_err(io())? == (len, before) {
+                return outcome;
+            }
+        }
+        pause(attempt);
+    }
+    Err(busy(path))
+}
+
+fn check_len(path: &Path, len: u64) -> Result<(), StoreError> {
+    if len > FILE_BYTES_MAX {
+        return Err(StoreError::damaged(path, format!("{len} bytes are too many for a catalogue")));
+    }
+    if len < HEADER_BYTES as u64 {
+        return Err(StoreError::damaged(path, format!("{len} bytes are too few for a catalogue")));
+    }
+    Ok(())
+}
+
+/// Whether the primary slot is durable, or will not become so because its writer is dead.
+fn is_settled(header: &[u8; HEADER_BYTES], attempt: u32) -> bool {
+    header[FLAGS_AT] & PRIMARY_UNFLUSHED == 0 || attempt >= UNFLUSHED_ATTEMPTS
+}
+
+fn pause(attempt: u32) {
+    std::thread::sleep(Duration::from_millis(u64::from(attempt.min(20))));
+}
+
+fn busy(path: &Path) -> StoreError {
+    StoreError::Busy {
+        what: path.display().to_string(),
+        owner: "writers that commit without a pause".to_owned(),
+        waited_ms: 4000,
+    }
 }
 
 fn head(file: &File) -> io::Result<(u64, [u8; HEADER_BYTES])> {
@@ -110,6 +153,71 @@ fn head(file: &File) -> io::Result<(u64, [u8; HEADER_BYTES])> {
         }
     }
     Ok((len, header))
+}
+
+/// The file as redb wants to see it, its header as it was at first. Nobody writes through it.
+#[derive(Debug)]
+pub(super) struct View {
+    file: Arc<File>,
+    len: u64,
+    header: [u8; HEADER_BYTES],
+}
+
+fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "a view is only read")
+}
+
+/// No lock is taken of the file, so every lock is granted.
+impl StorageBackend for View {
+    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(start == Bound::Included(CONSISTENT_BYTE))
+    }
+
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let size = usize::try_from(self.len).unwrap_or(usize::MAX);
+        let range = range(offset, out.len(), size)?;
+        let known = HEADER_BYTES.saturating_sub(range.start).min(out.len());
+        if known > 0 {
+            out[..known].copy_from_slice(&self.header[range.start..range.start + known]);
+        }
+        self.file.read_exact_at(&mut out[known..], offset + known as u64)
+    }
+
+    fn set_len(&self, _: u64) -> Result<(), io::Error> {
+        Err(read_only())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> Result<(), io::Error> {
+        Err(read_only())
+    }
 }
 
 /// The copy, as redb wants to see a file: what it writes stays here.
@@ -220,6 +328,31 @@ mod tests {
         assert!(copy(&|| {}).is_some());
         assert!(copy(&|| touch(&path, "heads/a")).is_none(), "a commit changes the header");
         assert!(copy(&|| file_grows(&path)).is_none(), "a growing file is in the middle of a commit");
+    }
+
+    #[test]
+    fn what_was_read_while_somebody_committed_is_read_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("store.redb");
+        super::super::create(&path, &Catalogue::new()).expect("create");
+        let runs = std::cell::Cell::new(0);
+        let seen = stable(&path, |view| {
+            runs.set(runs.get() + 1);
+            if runs.get() == 1 {
+                touch(&path, "heads/a");
+                return Err(StoreError::damaged(&path, "a torn page"));
+            }
+            let mut header = [0; HEADER_BYTES];
+            view.read(0, &mut header).map_err(StoreError::io("read", &path))?;
+            Ok(header)
+        });
+        let now = std::fs::read(&path).expect("read");
+        assert_eq!(
+            (runs.get(), seen.expect("sound at the second time").as_slice()),
+            (2, &now[..HEADER_BYTES])
+        );
+        let fails = stable(&path, |_| Err::<(), _>(StoreError::damaged(&path, "really")));
+        assert!(fails.is_err(), "damage that stays is told");
     }
 
     fn file_grows(path: &Path) {
