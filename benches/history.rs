@@ -107,7 +107,7 @@ fn compare(out: &mut impl io::Write, stores: &[Place], command: &[&str]) -> Outc
                 store.distill(command)?;
                 walls[n].push(start.elapsed());
             }
-            cpus[n].push((children_cpu()? - before) / STARTS);
+            cpus[n].push(children_cpu()?.saturating_sub(before) / STARTS);
         }
     }
     let mut line = String::new();
@@ -221,7 +221,7 @@ impl Place {
 }
 
 fn row(text: &mut String, id: &str, day: &str, n: usize) -> Outcome<()> {
-    let (task, passed, filler) = (n % 90, n % 3 != 0, "x".repeat(n % 200));
+    let (task, passed, filler) = (n % 90, !n.is_multiple_of(3), "x".repeat(n % 200));
     writeln!(
         text,
         "{{\"id\":\"{id}\",\"ts\":\"{day}T03:04:05Z\",\"task\":\"t{task}\",\"prompt\":\"Say {id} {filler}\",\

@@ -35,7 +35,7 @@ const SORTED_ROWS: u64 = 1 << 20;
 const MAGIC: [u8; 8] = *b"DSTLPMAP";
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 32;
-const BUCKET_LEN: u64 = 16;
+const BUCKET_LEN: usize = 16;
 const ROW_LEN: usize = 36;
 const BITS_MAX: u32 = 24;
 /// A bucket holds about this many rows.
@@ -88,7 +88,7 @@ impl PackMap {
         }
         let ids_len = u64::from(packs) * 32;
         let buckets_at = HEADER_LEN as u64 + ids_len + 32;
-        let len = buckets_at + (BUCKET_LEN << bits) + rows * ROW_LEN as u64;
+        let len = buckets_at + ((BUCKET_LEN as u64) << bits) + rows * ROW_LEN as u64;
         if file.metadata().ok()?.len() != len {
             return None;
         }
@@ -126,14 +126,14 @@ impl PackMap {
 
     fn bucket(&self, bucket: u64) -> Option<Vec<u8>> {
         let end_of = |bucket: u64| {
-            let mut row = [0; BUCKET_LEN as usize];
-            self.file.read_exact_at(&mut row, self.buckets_at + bucket * BUCKET_LEN).ok()?;
+            let mut row = [0; BUCKET_LEN];
+            self.file.read_exact_at(&mut row, self.buckets_at + bucket * BUCKET_LEN as u64).ok()?;
             Some((u64_at(&row, 0).filter(|end| *end <= OBJECTS_MAX)?, row))
         };
         let start = if bucket == 0 { 0 } else { end_of(bucket - 1)?.0 };
         let (end, row) = end_of(bucket)?;
         let mut rows = vec![0; usize::try_from(end.checked_sub(start)?).ok()? * ROW_LEN];
-        let rows_at = self.buckets_at + (BUCKET_LEN << self.bits);
+        let rows_at = self.buckets_at + ((BUCKET_LEN as u64) << self.bits);
         self.file.read_exact_at(&mut rows, rows_at + start * ROW_LEN as u64).ok()?;
         (check(&rows) == row[8..]).then_some(rows)
     }
@@ -186,7 +186,7 @@ fn build(dir: &Path, snapshot: &Snapshot, objects: u64) -> Result<(), StoreError
     fs::create_dir_all(dir.join(INDEX_DIR)).map_err(StoreError::io("create", &dir.join(INDEX_DIR)))?;
     let mut out = BufWriter::new(File::create(&tmp).map_err(write())?);
     let buckets_at = (HEADER_LEN + told.len() * 32 + 32) as u64;
-    out.seek(SeekFrom::Start(buckets_at + (BUCKET_LEN << bits))).map_err(write())?;
+    out.seek(SeekFrom::Start(buckets_at + ((BUCKET_LEN as u64) << bits))).map_err(write())?;
 
     let (mut buckets, mut count) = (Vec::new(), 0_u64);
     for part in 0..1_u64 << parts {

@@ -22,7 +22,7 @@ const FIELDS_SHOWN: usize = 8;
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["drop", "rise"]))]
 pub struct BisectArgs {
-    /// One of the ten metrics, such as p3_accepted
+    /// One of the ten metrics, such as `p3_accepted`
     #[arg(long, value_name = "NAME")]
     metric: String,
     /// It fell by at least so much: a share (`20%`) or rows (`50`)

@@ -49,7 +49,7 @@ pub struct LogArgs {
     /// Look for the record in this dataset alone
     #[arg(long, value_name = "NAME", requires = "record")]
     dataset: Option<String>,
-    /// One of the ten metrics over time, such as p3_accepted
+    /// One of the ten metrics over time, such as `p3_accepted`
     #[arg(long, value_name = "NAME", conflicts_with = "oneline")]
     metric: Option<String>,
 }
