@@ -3,8 +3,9 @@
 //! `cargo bench --bench history` makes a history of ten runs and one of a thousand, and of the latter a second store whose
 //! packs were never merged: a thousand commits in a thousand packs, which small publishes cannot make (they are merged), but which large
 //! ones can. Then it starts the program as a user does, in turns on each store, and prints medians and ratios. `docs/benchmarks.md` keeps
-//! one output. `DISTILL_BENCH_RUNS` sets the length of the long history. Rests on the program, and on the library for the
-//! store that is not merged.
+//! one output. `DISTILL_BENCH_RUNS` sets the length of the long history; in `DISTILL_BENCH_FOLDER` the histories are kept and found again;
+//! `DISTILL_BENCH_PROGRAM` is started instead of this build. Rests on the program, and on the library for the store that is not
+//! merged.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -143,13 +144,13 @@ struct Place {
 }
 
 impl Place {
-    /// A repository with a history of so many runs; the packs that each brought are kept apart.
-    fn new(path: &Path, runs: usize) -> Outcome<Self> {
-        let place = Self { path: path.to_owned() };
+    /// Makes a history of so many runs; the packs that each brought are kept apart.
+    fn fill(&self, runs: usize) -> Outcome<()> {
+        let path = &self.path;
         fs::create_dir_all(path)?;
-        place.distill(&["init"])?;
+        self.distill(&["init"])?;
         fs::write(path.join(".distill/sources/notes.toml"), SPEC)?;
-        fs::create_dir(place.brought())?;
+        fs::create_dir(self.brought())?;
         let mut rows = String::new();
         for n in 0..ROWS {
             row(&mut rows, &format!("n{n:05}"), &format!("2026-01-{:02}", 1 + n % 28), n)?;
@@ -157,13 +158,13 @@ impl Place {
         for n in 1..=runs {
             row(&mut rows, &format!("m{n:05}"), &format!("2026-02-{:02}", 1 + n % 28), n)?;
             fs::write(path.join("notes.jsonl"), &rows)?;
-            place.distill(&["run-all", "--no-files", "--run-id", &format!("r{n}")])?;
-            let operation = place.operation(n)?;
+            self.distill(&["run-all", "--no-files", "--run-id", &format!("r{n}")])?;
+            let operation = self.operation(n)?;
             // The first pack is that of the run; what it was merged with follows.
             let pack = format!("{}.pack", operation.packs.first().ok_or("a run without a pack")?.id);
-            fs::copy(path.join(".distill/packs").join(&pack), place.brought().join(&pack))?;
+            fs::copy(path.join(".distill/packs").join(&pack), self.brought().join(&pack))?;
         }
-        Ok(place)
+        Ok(())
     }
 
     fn brought(&self) -> PathBuf {
@@ -205,7 +206,8 @@ impl Place {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+        let other = std::env::var_os("DISTILL_BENCH_PROGRAM");
+        let mut command = Command::new(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_distill").as_ref()));
         command.args(args).current_dir(&self.path).stdin(Stdio::null());
         command
     }
