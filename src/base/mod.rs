@@ -1,6 +1,7 @@
 //! Helpers that know nothing of distill: clock, files, canonical JSON, spill sorting.
 
 pub mod clock;
+pub mod duration;
 pub mod fs;
 pub mod json;
 pub mod sort;

@@ -15,6 +15,7 @@ use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::ops::ErrorKind;
 use crate::ops::OpError;
+use crate::ops::open::hold;
 use crate::ops::snapshot;
 use crate::ops::snapshot::Selection;
 use crate::ops::snapshot::Wanted;
@@ -83,6 +84,8 @@ pub fn checkout(repo: &Repo, options: &CheckoutOptions, clock: Clock) -> Result<
             "leave out --config and -b, or --to",
         ));
     }
+    // Another directory moves no name.
+    let _hold = if options.to.is_some() { None } else { Some(hold(repo)?) };
     let commit_id = repo.resolve(options.rev.as_deref().unwrap_or("HEAD"))?;
     let commit = repo.commit(commit_id)?;
     let before = repo.store().head();

@@ -198,6 +198,11 @@ impl From<RepoError> for OpError {
             RepoError::NoReflogEntry { .. } => {
                 (ErrorKind::Usage, "`distill reflog` lists the entries".to_owned())
             }
+            RepoError::Collected { .. } => (
+                ErrorKind::Usage,
+                "nothing had named it for longer than the grace period when `distill gc` ran; the entry itself stays"
+                    .to_owned(),
+            ),
             RepoError::RefName(_) => (ErrorKind::Usage, NAMES.to_owned()),
             RepoError::RevSpec(_) => (
                 ErrorKind::Usage,

@@ -6,6 +6,8 @@
 mod engine;
 pub mod bisect;
 pub mod checkout;
+mod closure;
+pub mod gc;
 pub mod health;
 pub mod recon;
 pub mod report;

@@ -3,11 +3,16 @@
 //! Rests on `repo`. Invariant: nothing is made by opening.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ops::OpError;
 use crate::repo::Repo;
 use crate::repo::RepoError;
 use crate::repo::Site;
+use crate::store::Hold;
+
+/// A collection is waited for this long.
+const HOLD_WAIT: Duration = Duration::from_mins(1);
 
 /// The place of the repository at or above `start`, its store unopened.
 ///
@@ -28,4 +33,10 @@ pub fn open(start: &Path) -> Result<Repo, OpError> {
 /// The commit that `rev` names; HEAD's where none is given.
 pub(super) fn resolve(repo: &Repo, rev: Option<&str>) -> Result<crate::object::CommitId, RepoError> {
     repo.resolve(rev.unwrap_or("HEAD"))
+}
+
+/// Keeps what is stored now from being collected, until dropped: for whoever looks a commit up and then publishes a name
+/// for it. A run says whom it waits for, and has a longer patience.
+pub(super) fn hold(repo: &Repo) -> Result<Hold, OpError> {
+    Ok(repo.store().hold(HOLD_WAIT, &mut |_| {})?)
 }

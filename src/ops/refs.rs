@@ -12,6 +12,7 @@ use crate::object::Kind;
 use crate::object::ObjectId;
 use crate::object::Write as _;
 use crate::ops::checkout::follow;
+use crate::ops::open::hold;
 use crate::ops::open::resolve;
 use crate::ops::{ErrorKind, OpError};
 use crate::repo::RefName;
@@ -145,6 +146,7 @@ pub fn branches(repo: &Repo) -> Result<Vec<BranchLine>, OpError> {
 /// A bad name, one that is taken or would be ambiguous, a revision that names nothing.
 pub fn create_tag(repo: &Repo, new: &NewRef, clock: Clock) -> Result<Moved, OpError> {
     let full = RefName::tag(&new.name).map_err(RepoError::from)?;
+    let _hold = hold(repo)?;
     let target = resolve(repo, new.rev.as_deref())?;
     let commit = repo.commit(target)?;
     let old = repo.store().get_ref(full.as_str());
@@ -196,6 +198,7 @@ pub fn create_tag(repo: &Repo, new: &NewRef, clock: Clock) -> Result<Moved, OpEr
 /// A bad name, one that is taken or would be ambiguous, a revision that names nothing.
 pub fn create_branch(repo: &Repo, new: &NewRef, clock: Clock) -> Result<Moved, OpError> {
     let full = RefName::branch(&new.name).map_err(RepoError::from)?;
+    let _hold = hold(repo)?;
     let target = resolve(repo, new.rev.as_deref())?;
     let commit = repo.commit(target)?;
     let old = repo.store().get_ref(full.as_str());
@@ -266,6 +269,7 @@ pub fn delete_branch(repo: &Repo, name: &str, clock: Clock) -> Result<Moved, OpE
 /// # Errors
 /// A revision that names nothing, files changed by hand, a branch that somebody moved meanwhile.
 pub fn reset(repo: &Repo, rev: &str, force: bool, clock: Clock) -> Result<(Moved, Summary), OpError> {
+    let _hold = hold(repo)?;
     let target = repo.resolve(rev)?;
     let run_id = Some(repo.commit(target)?.run_id);
     let before = repo.head_commit();
@@ -328,6 +332,7 @@ pub struct Undone {
 /// # Errors
 /// When no operation has moved anything, or what it moved from is no longer in the store; files changed by hand.
 pub fn undo(repo: &Repo, force: bool, clock: Clock) -> Result<Undone, OpError> {
+    let _hold = hold(repo)?;
     let mut last = None;
     for logged in repo.store().operations() {
         let operation = logged?.operation;

@@ -192,7 +192,7 @@ pub fn run(
     let _lease = repo.store().lease(branch.as_str(), options.what.operation(), timeout, &mut |holder| {
         progress.note(&format!("waiting for {holder}, which runs on {}", branch.as_str()));
     })?;
-    repo.store().refresh()?;
+    let _hold = repo.store().hold(timeout, &mut |holder| progress.note(&format!("waiting for {holder}")))?;
     let tip = repo.store().get_ref(branch.as_str());
     // A branch that is not there yet begins where HEAD stands.
     let parent = tip.map(CommitId::new).or_else(|| repo.head_commit());

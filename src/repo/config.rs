@@ -3,8 +3,9 @@
 //! Rests on TOML and the drift limits. Invariant: what can change a dataset ([`Options`]) is kept apart from what cannot, since
 //! only the former enters the config id.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::base::duration::parse_seconds;
 use crate::pipeline::drift::DriftLimits;
 
 /// A parsed `config.toml`; every setting has a default.
@@ -21,6 +22,28 @@ pub struct Config {
     pub drift: DriftLimits,
     /// How a run behaves.
     pub run: Run,
+    /// What `gc` keeps.
+    pub gc: Gc,
+}
+
+/// What `gc` keeps; changes no dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gc {
+    /// `grace`: what a ref named this many seconds ago or later is kept. Written as `14d`.
+    #[serde(rename = "grace", deserialize_with = "span")]
+    pub grace_s: u64,
+}
+
+impl Default for Gc {
+    fn default() -> Self {
+        Self { grace_s: 14 * 86_400 }
+    }
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_seconds(&text).map_err(|why| serde::de::Error::custom(format!("grace: {why}")))
 }
 
 /// The options that can change a dataset: part of the config id.

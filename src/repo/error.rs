@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::object::ObjectId;
 use crate::object::OdbError;
 use crate::repo::commit::NotA;
 use crate::repo::refname::RefNameError;
@@ -62,6 +63,16 @@ pub enum RepoError {
         name: String,
         /// The entry asked for.
         n: u64,
+    },
+    /// A reflog entry whose commit was collected.
+    #[error("entry {n} of `{name}` is commit {}, which is no longer in the store", commit.short(12))]
+    Collected {
+        /// HEAD or the ref.
+        name: String,
+        /// The entry asked for.
+        n: u64,
+        /// What it names.
+        commit: ObjectId,
     },
     /// A dataset or a key that the commit does not have.
     #[error("{commit} has no `{path}`")]

@@ -15,7 +15,7 @@ mod topological;
 pub mod worktree;
 
 pub use commit::{Commit, CommitSchema, DATASETS, NotA, Tag, TagSchema};
-pub use config::{Config, Options, Run};
+pub use config::{Config, Gc, Options, Run};
 pub use error::RepoError;
 pub use history::{Ancestors, HeadMove};
 pub use refname::{RefName, RefNameError};

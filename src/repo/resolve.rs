@@ -4,6 +4,7 @@
 //! suggests near ones; a tag is peeled only when its object names itself.
 
 use crate::object::CommitId;
+use crate::object::Exists as _;
 use crate::object::IdPrefix;
 use crate::object::ObjectId;
 use crate::object::RootId;
@@ -92,7 +93,12 @@ impl Repo {
         let shown = || name.unwrap_or("HEAD").to_owned();
         let moves = self.head_moves(full.as_deref())?;
         let index = usize::try_from(n).unwrap_or(usize::MAX);
-        moves.get(index).and_then(|m| m.commit).ok_or_else(|| RepoError::NoReflogEntry { name: shown(), n })
+        let found = moves.get(index).and_then(|m| m.commit);
+        let commit = found.ok_or_else(|| RepoError::NoReflogEntry { name: shown(), n })?;
+        if !self.store().exists(commit.object())? {
+            return Err(RepoError::Collected { name: shown(), n, commit: *commit.object() });
+        }
+        Ok(commit)
     }
 
     /// The full name of the one ref that `name` means: a full name itself, or a tag, branch or run.

@@ -46,6 +46,25 @@ pub(super) struct LockFile {
 impl LockFile {
     /// Takes the lock at `path` if it is free, and writes down who holds it.
     pub(super) fn try_take(path: &Path, what: &str) -> Result<Option<Self>, StoreError> {
+        let Some(lock) = Self::try_open(path, File::try_lock)? else { return Ok(None) };
+        let owner =
+            Owner { pid: std::process::id(), since: Clock::System.now_rfc3339(), what: what.to_owned() };
+        // Who holds it is a courtesy to people who wait: a full disk must not refuse the lock.
+        if let Ok(text) = serde_json::to_vec(&owner) {
+            lock.file.set_len(0).and_then(|()| lock.file.write_all_at(&text, 0)).ok();
+        }
+        Ok(Some(lock))
+    }
+
+    /// Takes the lock at `path` together with others, unless somebody holds it alone.
+    pub(super) fn try_take_shared(path: &Path) -> Result<Option<Self>, StoreError> {
+        Self::try_open(path, File::try_lock_shared)
+    }
+
+    fn try_open(
+        path: &Path,
+        try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Option<Self>, StoreError> {
         let io = |action| StoreError::io(action, path);
         loop {
             let file = File::options()
@@ -55,7 +74,7 @@ impl LockFile {
                 .truncate(false)
                 .open(path)
                 .map_err(io("open"))?;
-            match file.try_lock() {
+            match try_lock(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
@@ -66,12 +85,6 @@ impl LockFile {
                 Ok(_) => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(io("read")(error)),
-            }
-            let owner =
-                Owner { pid: std::process::id(), since: Clock::System.now_rfc3339(), what: what.to_owned() };
-            // Who holds it is a courtesy to people who wait: a full disk must not refuse the lock.
-            if let Ok(text) = serde_json::to_vec(&owner) {
-                file.set_len(0).and_then(|()| file.write_all_at(&text, 0)).ok();
             }
             return Ok(Some(Self { file, path: path.to_owned() }));
         }
@@ -85,22 +98,33 @@ impl LockFile {
         timeout: Duration,
         on_wait: &mut dyn FnMut(&str),
     ) -> Result<Self, StoreError> {
+        Self::wait(|| Self::try_take(path, what), subject, &|| describe_owner(path), timeout, on_wait)
+    }
+
+    /// Calls `attempt` until it gives a lock, or until `timeout`. `on_wait` is called once, with what `owner` says.
+    pub(super) fn wait(
+        attempt: impl Fn() -> Result<Option<Self>, StoreError>,
+        subject: &str,
+        owner: &dyn Fn() -> String,
+        timeout: Duration,
+        on_wait: &mut dyn FnMut(&str),
+    ) -> Result<Self, StoreError> {
         let start = Instant::now();
         let mut told = false;
         loop {
-            if let Some(lock) = Self::try_take(path, what)? {
+            if let Some(lock) = attempt()? {
                 return Ok(lock);
             }
             let waited = start.elapsed();
             if waited >= timeout {
                 return Err(StoreError::Busy {
                     what: subject.to_owned(),
-                    owner: describe_owner(path),
+                    owner: owner(),
                     waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
                 });
             }
             if !told {
-                on_wait(&describe_owner(path));
+                on_wait(&owner());
                 told = true;
             }
             std::thread::sleep(POLL.min(timeout.saturating_sub(waited)));
@@ -128,7 +152,8 @@ impl Drop for LockFile {
     }
 }
 
-fn describe_owner(path: &Path) -> String {
+/// Who holds the lock at `path` alone, as that process described itself.
+pub(super) fn describe_owner(path: &Path) -> String {
     let mut text = Vec::new();
     let read = File::open(path).and_then(|file| file.take(OWNER_BYTES_MAX).read_to_end(&mut text));
     match (read, serde_json::from_slice::<Owner>(&text)) {

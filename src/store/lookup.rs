@@ -162,7 +162,10 @@ impl Store {
     }
 
     /// Runs `ask` on the current snapshot, and again on a newer one when a pack's file has gone.
-    fn retrying<T>(&self, ask: impl Fn(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn retrying<T>(
+        &self,
+        ask: impl Fn(&Snapshot) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         for _ in 0..RELOADS_MAX {
             let asked = self.snapshot();
             match ask(&asked) {
@@ -212,6 +215,17 @@ enum Answer<T> {
     Found(T),
     Absent,
     Erased,
+}
+
+/// A pack that is catalogued and not there is damage, not a matter of the file system.
+pub(super) fn missing_pack_is_damage(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io { path, .. } if error_is_missing_pack(&path) => StoreError::Damaged {
+            place: path,
+            detail: "the pack is catalogued and its file is missing".to_owned(),
+        },
+        other => other,
+    }
 }
 
 /// Whether the path of a failed read is a pack that is not there.

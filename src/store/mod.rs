@@ -6,7 +6,10 @@
 
 mod cache;
 mod catalogue;
+mod census;
+mod collect;
 mod error;
+mod hold;
 mod init;
 mod lock;
 mod lookup;
@@ -24,7 +27,13 @@ mod staging;
 mod sweep;
 mod verify;
 
+pub use census::Census;
+pub use census::CensusRow;
+pub use census::Labels;
+pub use collect::Keep;
 pub use error::StoreError;
+pub use hold::Hold;
+pub use hold::Sole;
 pub use lock::Lease;
 pub use lookup::Location;
 pub use opened::PackInfo;

@@ -169,7 +169,10 @@ impl Store {
 
     /// The catalogued packs, in the order in which they were published.
     pub fn packs(&self) -> Vec<PackInfo> {
-        let snapshot = self.snapshot();
+        self.pack_infos(&self.snapshot())
+    }
+
+    pub(super) fn pack_infos(&self, snapshot: &Snapshot) -> Vec<PackInfo> {
         let path = |id| pack_path(&self.inner.dir, id);
         snapshot
             .catalogue

@@ -55,7 +55,9 @@ impl Store {
             incoming.take(staging)?;
         }
         self.refresh()?;
-        let (merge, merge_skipped) = self.stage_merge(incoming.packs.len());
+        // A collection has rewritten what is worth it.
+        let (merge, merge_skipped) =
+            if request.drop_packs.is_empty() { self.stage_merge(incoming.packs.len()) } else { (None, None) };
 
         let lock_path = self.tmp_dir()?.join("publish.lock");
         let what = format!("a publish of `{}`", request.operation);

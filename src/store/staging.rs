@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
 use super::error::StoreError;
+use super::hold::Hold;
 use super::lock::LockFile;
 use super::opened::Store;
 use super::operation::PackEntry;
@@ -36,6 +38,9 @@ const PACK_OBJECTS_MAX: usize = 1 << 21;
 /// … or at this many bytes.
 const PACK_BYTES_MAX: u64 = 1 << 30;
 
+/// A collection is waited for this long; a run waits longer before it begins to stage.
+const HOLD_WAIT: Duration = Duration::from_mins(1);
+
 /// Tells apart the stagings of one process.
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
@@ -54,6 +59,8 @@ pub struct Staging {
     rewrite: bool,
     prefix: PathBuf,
     lock: Option<LockFile>,
+    /// What is looked up and not staged again stays until this is published; nothing is relied on by a rewrite.
+    _hold: Option<Hold>,
     builder: BlockBuilder,
     current: Option<Current>,
     done: Vec<StagedPack>,
@@ -90,6 +97,7 @@ impl Store {
 
 impl Staging {
     fn new(store: Store, rewrite: bool) -> Result<Self, StoreError> {
+        let hold = if rewrite { None } else { Some(store.hold(HOLD_WAIT, &mut |_| {})?) };
         let tmp = store.tmp_dir()?;
         let (prefix, lock) = loop {
             let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
@@ -103,6 +111,7 @@ impl Staging {
             rewrite,
             prefix,
             lock: Some(lock),
+            _hold: hold,
             builder: BlockBuilder::new(),
             current: None,
             done: Vec::new(),

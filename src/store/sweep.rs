@@ -18,6 +18,7 @@ use super::opened::pack_path;
 use super::oplog::operation_path;
 use super::oplog::read_operation;
 use super::redb;
+use crate::object::ObjectId;
 
 /// Removes unfinished writes under `tmp/` whose process is gone. Called by the holder of the publish lock.
 pub(super) fn sweep_tmp(dir: &Path) {
@@ -65,7 +66,7 @@ pub(super) fn sweep_dropped(dir: &Path, catalogue: &Catalogue) {
 }
 
 impl Store {
-    /// Removes files in `packs/` that the catalogue does not name: what a crash leaves between two steps of a publish.
+    /// Removes files in `packs/` that are named like packs and that the catalogue does not name: what a crash leaves between two steps of a publish.
     /// Runs inside a write transaction, so that no publish is between those steps. Returns what was removed.
     ///
     /// # Errors
@@ -77,7 +78,9 @@ impl Store {
             let mut removed = Vec::new();
             for entry in fs::read_dir(&dir).map_err(StoreError::io("list", &dir))?.flatten() {
                 let path = entry.path();
-                if catalogue.packs.iter().all(|pack| pack_path(self.dir(), &pack.entry.id) != path) {
+                if is_pack_name(&path)
+                    && catalogue.packs.iter().all(|pack| pack_path(self.dir(), &pack.entry.id) != path)
+                {
                     fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
                     removed.push(path);
                 }
@@ -86,6 +89,15 @@ impl Store {
             Ok((catalogue.clone(), removed))
         })
     }
+}
+
+/// Whether a file is named as a pack is: by an id.
+pub(super) fn is_pack_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pack")
+        && path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .is_some_and(|stem| stem.parse::<ObjectId>().is_ok())
 }
 
 /// Removes the operation file (and the packs it brought) that a crash left beyond the last confirmed operation. Runs

@@ -43,7 +43,7 @@ fn datasets(bench: &Bench) -> serde_json::Value {
 
 /// Files that a run leaves only when it is cut off.
 fn leftovers(root: &Path) -> Vec<String> {
-    let kept = |name: &str| name == "publish.lock" || name.starts_with("lease-");
+    let kept = |name: &str| ["publish.lock", "gc.lock"].contains(&name) || name.starts_with("lease-");
     let entries = walkdir::WalkDir::new(root).into_iter().map(|e| e.expect("listable"));
     let names = entries.filter(|e| e.file_type().is_file()).map(|e| e.path().to_string_lossy().into_owned());
     names

@@ -29,6 +29,7 @@ mod store_crash;
 mod store_damage;
 mod store_format;
 mod store_map;
+mod store_gc;
 mod store_processes;
 mod tidy;
 mod tree;

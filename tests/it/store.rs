@@ -74,7 +74,9 @@ pub fn unfinished(store: &Store) -> Vec<PathBuf> {
     let entries = fs::read_dir(store.dir().join("tmp")).expect("tmp");
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("listable").path()).collect();
-    paths.retain(|path| name(path) != "publish.lock" && !name(path).starts_with("lease-"));
+    paths.retain(|path| {
+        !["publish.lock", "gc.lock"].contains(&&*name(path)) && !name(path).starts_with("lease-")
+    });
     paths
 }
 

@@ -9,6 +9,7 @@ use crate::cli::{Context, Outcome};
 
 mod bisect;
 mod checkout;
+mod gc;
 mod health;
 mod recon;
 mod diff;
@@ -51,6 +52,7 @@ pub enum Command {
     Reflog(log::ReflogArgs),
     Undo(refs::UndoArgs),
     Verify(verify::VerifyArgs),
+    Gc(gc::GcArgs),
     Schema(schema::SchemaArgs),
     Sample(sample::SampleArgs),
 }
@@ -84,6 +86,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Gc(args) => gc::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
     }
 }

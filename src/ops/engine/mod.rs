@@ -25,7 +25,7 @@ pub(crate) mod worker;
 pub(crate) use edits::Dataset;
 pub(crate) use inputs::{Prefix, SourceFile, discover};
 pub(crate) use maker::Wanted;
-pub(crate) use memo::MemoWriter;
+pub(crate) use memo::{MemoWriter, path as memo_path};
 pub(crate) use pass::{Plan, load_lookups, memo_key, run};
 pub(crate) use rework::{Rework, rework};
 pub(crate) use tally::{Tallies, Tally};

@@ -9,6 +9,7 @@ mod check;
 mod format;
 mod objects;
 mod read;
+mod rows;
 mod write;
 
 pub use build::BlockBuilder;
@@ -21,4 +22,6 @@ pub use objects::PackObjects;
 pub use read::PackReader;
 pub(super) use read::next_serial;
 pub(super) use read::slice_of;
+pub(super) use rows::PackRow;
+pub(super) use rows::PackRows;
 pub(super) use write::PackWriter;

@@ -31,6 +31,28 @@ impl PackObjects {
         Self { reader, entries: entries.into_iter(), faults: faults.into_iter(), block: None }
     }
 
+    /// As [`Self::new`], for the rows whose number in the table (from 0) `wanted` names. A damaged bucket is an error.
+    ///
+    /// # Errors
+    /// When a bucket cannot be read or does not match its check.
+    pub(in crate::store) fn chosen(
+        reader: Arc<PackReader>,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Self, StoreError> {
+        let mut entries = Vec::new();
+        let mut position = 0;
+        for bucket in 0..reader.buckets() {
+            for entry in reader.entries_of(bucket)? {
+                if wanted(position) {
+                    entries.push(entry);
+                }
+                position += 1;
+            }
+        }
+        entries.sort_unstable_by_key(|entry| (entry.block, entry.offset, entry.id));
+        Ok(Self { reader, entries: entries.into_iter(), faults: Vec::new().into_iter(), block: None })
+    }
+
     /// As [`Self::new`], cut at block borders into about `parts` walks over equal shares.
     pub(super) fn in_parts(reader: &Arc<PackReader>, parts: usize) -> Vec<Self> {
         let (mut entries, faults) = rows_in_order(reader);

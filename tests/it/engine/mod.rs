@@ -125,7 +125,9 @@ impl Place {
         let folder = self.root.join(".distill/tmp");
         let entries = walkdir::WalkDir::new(folder).min_depth(1).into_iter().filter_map(Result::ok);
         // Lock files stay: removing one would race with whoever opens it.
-        let locks = |name: &String| name == "publish.lock" || name.starts_with("lease-");
+        let locks = |name: &String| {
+            ["publish.lock", "gc.lock"].contains(&name.as_str()) || name.starts_with("lease-")
+        };
         entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|name| !locks(name)).collect()
     }
 
