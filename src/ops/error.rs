@@ -110,10 +110,21 @@ const NAMES: &str = "names follow Git's rules, such as `v1.0.0` or `team/try-2`:
 
 const VERIFY: &str = "run `distill verify` to see what is damaged and what depends on it";
 
+const REINDEX: &str =
+    "`distill reindex` rebuilds store.redb from packs/ and ops/, refs included; it says first what it found";
+
+/// Whether the damaged file is the catalogue, without which nothing else can be asked.
+fn is_catalogue(place: &std::path::Path) -> bool {
+    place.file_name().is_some_and(|name| name == "store.redb")
+}
+
 impl From<OdbError> for OpError {
     fn from(error: OdbError) -> Self {
         match &error {
             OdbError::Io { path, source } => Self::io("read or write", path, source),
+            OdbError::Damaged { place, .. } if is_catalogue(place) => {
+                Self::new(ErrorKind::Damaged, error.to_string(), REINDEX)
+            }
             _ => Self::new(ErrorKind::Damaged, error.to_string(), VERIFY),
         }
     }
@@ -153,6 +164,7 @@ impl From<StoreError> for OpError {
                 "wait for it to end, or raise run.lease_timeout_s in .distill/config.toml",
             ),
             StoreError::Io { action, path, source } => return Self::io(action, path, source),
+            StoreError::Damaged { place, .. } if is_catalogue(place) => (ErrorKind::Damaged, REINDEX),
             _ => (ErrorKind::Damaged, VERIFY),
         };
         Self::new(kind, message, hint)

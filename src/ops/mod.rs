@@ -22,6 +22,7 @@ pub mod open;
 pub mod progress;
 pub mod receipts;
 pub mod refs;
+pub mod reindex;
 pub mod schema;
 pub mod show;
 pub mod status;

@@ -57,6 +57,8 @@ pub use pack::PackReader;
 pub use pack::SealedBlock;
 pub use redb::panics_are_quiet;
 pub use refname::check_ref_name;
+pub use reindex::CatalogueState;
+pub use reindex::Rebuilt;
 pub use reindex::ReindexPlan;
 pub use staging::Staging;
 pub use verify::PackReport;

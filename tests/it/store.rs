@@ -416,10 +416,12 @@ fn a_lost_catalogue_is_rebuilt_from_the_log() {
     fs::remove_file(store.dir().join("store.redb")).expect("lose it");
     let plan = ReindexPlan::read(store.dir()).expect("a whole log");
     assert_eq!((plan.operations.len(), plan.missing_packs.len()), (20, 0));
-    let without = plan.write(false).expect("write");
+    let (without, aside) = plan.write(false).expect("write");
+    assert_eq!(aside, None);
     assert_eq!(without.last_operation().map(|(number, _)| number), Some(19));
     assert_eq!(without.get_ref("heads/main"), Some(ObjectId::of(&object("s18", 19))));
-    let rebuilt = plan.write(true).expect("write");
+    let (rebuilt, aside) = plan.write(true).expect("write");
+    assert_eq!(aside, Some(store.dir().join("store.redb.old-1")), "nothing is deleted");
     assert_eq!((rebuilt.refs(), rebuilt.packs(), rebuilt.last_operation()), (refs, packs, last));
     assert_eq!(&*rebuilt.find(&ObjectId::of(&object("s3", 3))).expect("found"), &object("s3", 3)[..]);
     publish(&rebuilt, "more", 5);

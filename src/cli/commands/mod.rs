@@ -16,6 +16,7 @@ mod diff;
 mod init;
 mod log;
 mod receipts;
+mod reindex;
 mod refs;
 mod run;
 mod sample;
@@ -53,6 +54,7 @@ pub enum Command {
     Undo(refs::UndoArgs),
     Verify(verify::VerifyArgs),
     Gc(gc::GcArgs),
+    Reindex(reindex::ReindexArgs),
     Schema(schema::SchemaArgs),
     Sample(sample::SampleArgs),
 }
@@ -87,6 +89,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
+        Command::Reindex(args) => reindex::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),
     }
 }

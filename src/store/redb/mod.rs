@@ -107,7 +107,7 @@ pub(super) fn update<T>(
 
 /// Verifies the checksum of every page, on a copy. Writing to a damaged file is what must not happen: redb would trust
 /// its pages, and was seen to panic in a destructor over them, which aborts the process.
-fn check(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     let backend = snapshot::copy(path)?;
     guarded(path, || {
         Database::builder()

@@ -7,6 +7,7 @@ mod history;
 mod making;
 mod moving;
 mod reading;
+mod reindex;
 mod revisions;
 
 use std::fs;
