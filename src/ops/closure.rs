@@ -60,9 +60,9 @@ impl<'a> Closure<'a> {
         self.tags.contains(id) || self.commits.contains(&CommitId::new(*id))
     }
 
-    /// How many commits were walked.
-    pub(super) fn commits(&self) -> u64 {
-        self.commits.len() as u64
+    /// How many tree nodes were read.
+    pub(super) fn nodes(&self) -> u64 {
+        self.walker.nodes_seen() as u64
     }
 
     /// What the ref of this full name names when it has this value, and the history behind it.

@@ -4,8 +4,8 @@
 //! within the grace period names is kept, with everything it needs; a commit is kept whole or removed whole; damage of
 //! anything that is kept stops a collection before it removes anything; while it works nobody publishes, and readers go on.
 
-mod leftovers;
-mod mark;
+pub(in crate::ops) mod leftovers;
+pub(in crate::ops) mod mark;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use crate::ops::ErrorKind;
 use crate::ops::OpError;
 use crate::ops::progress::Progress;
 use crate::repo::Repo;
+use crate::store::CensusRow;
 use crate::store::Keep;
 use crate::store::OpRequest;
 
@@ -62,6 +63,30 @@ pub struct Amount {
     pub bytes: u64,
     /// What they take in packs, compressed; without the packs' tables.
     pub stored_bytes: u64,
+}
+
+/// A sum that has not been rounded yet.
+#[derive(Clone, Copy, Default)]
+pub(in crate::ops) struct Sum {
+    pub(in crate::ops) objects: u64,
+    pub(in crate::ops) bytes: u64,
+    pub(in crate::ops) packed_milli: u64,
+}
+
+impl Sum {
+    pub(in crate::ops) fn add(&mut self, row: &CensusRow) {
+        self.plus(Self { objects: 1, bytes: row.bytes, packed_milli: row.packed_milli });
+    }
+
+    pub(in crate::ops) fn plus(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+        self.packed_milli += other.packed_milli;
+    }
+
+    pub(in crate::ops) fn amount(self) -> Amount {
+        Amount { objects: self.objects, bytes: self.bytes, stored_bytes: self.packed_milli / 1000 }
+    }
 }
 
 /// Why objects are not named any more.

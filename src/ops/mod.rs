@@ -25,6 +25,7 @@ pub mod refs;
 pub mod reindex;
 pub mod schema;
 pub mod show;
+pub mod stats;
 pub mod status;
 pub mod verify;
 mod loss;

@@ -22,6 +22,7 @@ mod run;
 mod sample;
 mod schema;
 mod show;
+mod stats;
 mod status;
 mod verify;
 
@@ -53,6 +54,7 @@ pub enum Command {
     Reflog(log::ReflogArgs),
     Undo(refs::UndoArgs),
     Verify(verify::VerifyArgs),
+    Stats(stats::StatsArgs),
     Gc(gc::GcArgs),
     Reindex(reindex::ReindexArgs),
     Schema(schema::SchemaArgs),
@@ -88,6 +90,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Stats(args) => stats::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Reindex(args) => reindex::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::Amount;
 use super::PackPlan;
 use super::Reason;
+use super::Sum;
 use crate::object::Exists as _;
 use crate::object::ObjectId;
 use crate::ops::ErrorKind;
@@ -16,7 +17,6 @@ use crate::ops::closure::Closure;
 use crate::ops::closure::Named;
 use crate::ops::progress::Progress;
 use crate::repo::Repo;
-use crate::store::CensusRow;
 use crate::store::Head;
 use crate::store::Keep;
 use crate::store::Labels;
@@ -36,10 +36,10 @@ pub(super) struct Marked {
     pub(super) keep: Vec<(ObjectId, Keep)>,
 }
 
-/// What an operation moved a name away from.
-struct Left {
-    name: String,
-    id: ObjectId,
+/// A name, and what an operation found or left under it.
+pub(in crate::ops) struct Left {
+    pub(in crate::ops) name: String,
+    pub(in crate::ops) id: ObjectId,
 }
 
 /// Marks what is named since `cutoff` (milliseconds since the Unix epoch).
@@ -58,20 +58,9 @@ pub(super) fn mark(
     if let Head::Detached(id) = repo.store().head() {
         closure.of_ref("HEAD", &id, &mut keep)?;
     }
-    let mut earlier = Vec::new();
-    for logged in repo.store().operations() {
-        let operation = logged?.operation;
-        // A time that cannot be read is taken for recent: what is not understood is kept.
-        if ms(&operation.at).is_none_or(|at| at > cutoff) {
-            for Left { name, id } in both_sides(&operation) {
-                // An earlier collection with a shorter grace may have removed it, and then all of it.
-                if repo.store().exists(&id)? {
-                    closure.of_ref(&name, &id, &mut keep)?;
-                }
-            }
-        } else {
-            earlier.push(operation);
-        }
+    let (recent, earlier) = log_names(repo, cutoff)?;
+    for Left { name, id } in recent {
+        closure.of_ref(&name, &id, &mut keep)?;
     }
     let mut reasons: Vec<Reason> = Vec::new();
     for operation in earlier {
@@ -91,6 +80,26 @@ pub(super) fn mark(
         }
     }
     count(repo, labels, reasons)
+}
+
+/// What the log named since `cutoff` and is there, and the operations before, latest first.
+pub(in crate::ops) fn log_names(repo: &Repo, cutoff: i64) -> Result<(Vec<Left>, Vec<Operation>), OpError> {
+    let (mut recent, mut earlier) = (Vec::new(), Vec::new());
+    for logged in repo.store().operations() {
+        let operation = logged?.operation;
+        // A time that cannot be read is taken for recent: what is not understood is kept.
+        if ms(&operation.at).is_some_and(|at| at <= cutoff) {
+            earlier.push(operation);
+            continue;
+        }
+        for left in both_sides(&operation) {
+            // An earlier collection with a shorter grace may have removed it, and then all of it.
+            if repo.store().exists(&left.id)? {
+                recent.push(left);
+            }
+        }
+    }
+    Ok((recent, earlier))
 }
 
 fn reason(operation: &Operation, name: String, id: ObjectId) -> Reason {
@@ -128,26 +137,6 @@ fn old_sides(operation: &Operation) -> Vec<Left> {
         all.push(Left { name: "HEAD".to_owned(), id: *id });
     }
     all
-}
-
-/// A sum that has not been rounded yet.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    objects: u64,
-    bytes: u64,
-    packed_milli: u64,
-}
-
-impl Sum {
-    fn add(&mut self, row: &CensusRow) {
-        self.objects += 1;
-        self.bytes += row.bytes;
-        self.packed_milli += row.packed_milli;
-    }
-
-    fn amount(self) -> Amount {
-        Amount { objects: self.objects, bytes: self.bytes, stored_bytes: self.packed_milli / 1000 }
-    }
 }
 
 #[derive(Default)]
@@ -209,11 +198,8 @@ fn count(repo: &Repo, labels: Labels, mut reasons: Vec<Reason>) -> Result<Marked
     let (mut plans, mut keep) = (Vec::new(), Vec::new());
     let mut packs_untouched = 0;
     for (info, pack) in census.packs.iter().zip(packs) {
-        for (sum, part) in [(&mut total.kept, pack.kept), (&mut total.removed, pack.removed)] {
-            sum.objects += part.objects;
-            sum.bytes += part.bytes;
-            sum.packed_milli += part.packed_milli;
-        }
+        total.kept.plus(pack.kept);
+        total.removed.plus(pack.removed);
         if pack.removed.objects == 0 {
             packs_untouched += 1;
             continue;

@@ -78,7 +78,7 @@ fn every_answer_is_described_with_its_members() {
     bench.ok(&["tag", "v1", "-m", "m"]);
     let sample = tempfile::tempdir().expect("a folder");
     let sample = sample.path().join("sample").to_str().expect("UTF-8").to_owned();
-    let asked: [(&str, &[&str]); 27] = [
+    let asked: &[(&str, &[&str])] = &[
         ("distill.status.v1", &["status"]),
         ("distill.log.v1", &["log"]),
         ("distill.log_record.v1", &["log", "--record", "2026/01/02/notes/n1"]),
@@ -93,6 +93,10 @@ fn every_answer_is_described_with_its_members() {
         ("distill.diff.v1", &["diff", "--records"]),
         ("distill.receipts.v1", &["receipts"]),
         ("distill.verify.v1", &["verify"]),
+        ("distill.stats.v1", &["stats"]),
+        ("distill.stats.v1", &["stats", "r1"]),
+        ("distill.gc.v1", &["gc", "--grace", "0"]),
+        ("distill.reindex.v1", &["reindex"]),
         ("distill.tag_list.v1", &["tag"]),
         ("distill.branch_list.v1", &["branch"]),
         ("distill.branch.v1", &["branch", "b"]),

@@ -9,6 +9,7 @@ mod moving;
 mod reading;
 mod reindex;
 mod revisions;
+mod stats;
 
 use std::fs;
 use std::path::{Path, PathBuf};
