@@ -116,7 +116,7 @@ fn done_text(ui: &Ui, plan: &GcPlan, done: &Done) -> String {
         };
     };
     let sentence = format!(
-        "Removed {}: {} replaced by {}, {} before, {} now (operation {number}).",
+        "Removed {}: {} left and {} came; {} before, {} now (operation {number}).",
         counted(plan.removed.objects, "object"),
         counted(done.packs_removed, "pack"),
         count(done.packs_written),

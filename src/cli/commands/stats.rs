@@ -139,7 +139,7 @@ fn render(ui: &Ui, found: &Stats, all_runs: bool) -> String {
     heading(&mut text, "Sharing");
     writeln!(
         text,
-        "{} hold {} of {} in their datasets; stored once each, the rows are {}{}.",
+        "The datasets of {} add up to {} of {}; stored once each, the rows are {}{}.",
         counted(sharing.commits, "commit"),
         counted(sharing.rows, "row"),
         size(sharing.bytes),
