@@ -173,8 +173,9 @@ impl ReindexPlan {
         let path = self.dir.join(CATALOGUE_FILE);
         let mut aside = None;
         if path.exists() {
-            let free =
-                (1..).map(|n| self.dir.join(format!("{CATALOGUE_FILE}.old-{n}"))).find(|old| !old.exists());
+            let free = (1..=u32::MAX)
+                .map(|n| self.dir.join(format!("{CATALOGUE_FILE}.old-{n}")))
+                .find(|old| !old.exists());
             let old = free.unwrap_or_else(|| path.with_extension("redb.old"));
             fs::rename(&path, &old).map_err(StoreError::io("rename", &path))?;
             aside = Some(old);

@@ -1,6 +1,8 @@
 //! Collections beside readers and publishers: what is kept is there at every moment, what is not is gone in the end.
 
 use std::fs;
+use std::io::BufRead as _;
+use std::io::BufReader;
 use std::time::Duration;
 
 use distill::object::Exists as _;
@@ -21,6 +23,7 @@ use crate::store::object;
 use crate::store::publish;
 use crate::store::unfinished;
 use crate::store_processes::BATCH;
+use crate::store_processes::acknowledge;
 use crate::store_processes::acknowledged;
 use crate::store_processes::spawn;
 
@@ -182,6 +185,69 @@ fn collections_beside_readers_and_publishers_lose_nothing() {
     is_sound(&store);
     assert!(store.operations().all(|item| item.is_ok()));
     assert_eq!(unfinished(&store), Vec::<std::path::PathBuf>::new());
+}
+
+/// Without end: publishes a pack of two series and takes one of them out again. What a worker does.
+pub fn collect_rounds(store: &Store, name: &str) {
+    for round in 0.. {
+        let (kept, garbage) = (format!("kept-{name}-{round}"), format!("garbage-{name}-{round}"));
+        publish_mixed(store, &kept, &garbage, 200);
+        acknowledge(round * 2);
+        collect(store, &garbage, 200).expect("collects");
+        acknowledge(round * 2 + 1);
+    }
+}
+
+#[test]
+fn a_collector_killed_at_any_moment_loses_nothing_and_the_next_one_finishes() {
+    let (_dir, store) = fresh();
+    let mut random = crate::store_damage::Random(11);
+    for life in 0..if crate::store_damage::long() { 150 } else { 8 } {
+        let name = life.to_string();
+        let mut child = spawn("collect", store.dir(), &name, 0);
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let is_ack = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|l| l.starts_with("ack "));
+        let mut steps = u64::from(lines.by_ref().any(|line| is_ack(&line)));
+        // Strike anywhere within the collection that follows, or a little later.
+        std::thread::sleep(Duration::from_micros(random.below(40_000)));
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        steps += lines.filter(is_ack).count() as u64;
+        let seen = Store::open(store.dir()).expect("opens");
+        assert!(seen.operations().all(|item| item.is_ok()));
+        is_sound_but_for_strangers(&seen);
+        for step in 0..steps {
+            let (round, is_collected) = (step / 2, step % 2 == 1);
+            for n in 0..200 {
+                let kept = ObjectId::of(&object(&format!("kept-{name}-{round}"), n));
+                assert!(seen.try_find(&kept).expect("answers").is_some(), "life {life}, step {step}");
+                let garbage = ObjectId::of(&object(&format!("garbage-{name}-{round}"), n));
+                assert!(
+                    !is_collected || !seen.exists(&garbage).expect("answers"),
+                    "life {life}, step {step}"
+                );
+            }
+        }
+        // The next one takes what the dead one did not, and cleans up behind it.
+        let last = (steps - 1) / 2;
+        store.refresh().expect("refresh");
+        collect(&store, &format!("garbage-{name}-{last}"), 200).expect("collects");
+        collect(&store, &format!("garbage-{name}-{}", last + 1), 200).expect("collects");
+        publish(&store, &format!("after-{name}"), 3);
+        assert_eq!(unfinished(&store), Vec::<std::path::PathBuf>::new(), "life {life}");
+    }
+    store.sweep_uncatalogued().expect("sweeps");
+    is_sound(&store);
+}
+
+fn is_sound_but_for_strangers(store: &Store) {
+    store
+        .verify_packs(&mut |report| {
+            let fine =
+                matches!(report, PackReport::Checked { findings: 0, .. } | PackReport::Uncatalogued { .. });
+            assert!(fine, "{report:?}");
+        })
+        .expect("lists");
 }
 
 #[test]

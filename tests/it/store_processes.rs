@@ -63,6 +63,7 @@ fn worker() {
         "publish" => publish_rounds(&Store::open(Path::new(&dir)).expect("open"), &name, rounds),
         "init" => init_rounds(Path::new(&dir), rounds),
         "read" => read_rounds(Path::new(&dir), rounds),
+        "collect" => crate::store_gc::collect_rounds(&Store::open(Path::new(&dir)).expect("open"), &name),
         "lease" => {
             let store = Store::open(Path::new(&dir)).expect("open");
             let _lease = store.lease("main", &name, Duration::ZERO, &mut |_| {}).expect("free");
@@ -74,7 +75,7 @@ fn worker() {
 }
 
 /// The line is written whole and at once, past the test harness's capture.
-fn acknowledge(round: u64) {
+pub fn acknowledge(round: u64) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     out.write_all(format!("\nack {round}\n").as_bytes()).expect("a pipe");

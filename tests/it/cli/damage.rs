@@ -91,7 +91,16 @@ fn a_read_only_copy_can_be_verified() {
     };
     set(0o555, 0o444);
     let before = state();
-    for args in [&["verify"][..], &["log"], &["diff"], &["status", "--check"], &["receipts"]] {
+    for args in [
+        &["verify"][..],
+        &["stats"],
+        &["gc", "--dry-run", "--grace", "0"],
+        &["reindex"],
+        &["log"],
+        &["diff"],
+        &["status", "--check"],
+        &["receipts"],
+    ] {
         bench.ok(args);
     }
     assert_eq!(state(), before, "reading writes nothing");
