@@ -1,6 +1,6 @@
 //! `gc`: removes what nothing has named for a while, after it has said what that is and where it comes from.
 //!
-//! Rests on a walk of all that is named and on the store's census. Invariants: what a ref, HEAD, or the operation log
+//! Rests on a walk of all that is named and on the store's roll. Invariants: what a ref, HEAD, or the operation log
 //! within the grace period names is kept, with everything it needs; a commit is kept whole or removed whole; damage of
 //! anything that is kept stops a collection before it removes anything; while it works nobody publishes, and readers go on.
 
@@ -20,9 +20,9 @@ use crate::ops::ErrorKind;
 use crate::ops::OpError;
 use crate::ops::progress::Progress;
 use crate::repo::Repo;
-use crate::store::CensusRow;
 use crate::store::Keep;
 use crate::store::OpRequest;
+use crate::store::RollRow;
 
 /// What to collect.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ pub(in crate::ops) struct Sum {
 }
 
 impl Sum {
-    pub(in crate::ops) fn add(&mut self, row: &CensusRow) {
+    pub(in crate::ops) fn add(&mut self, row: &RollRow) {
         self.plus(Self { objects: 1, bytes: row.bytes, packed_milli: row.packed_milli });
     }
 

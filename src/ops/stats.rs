@@ -1,6 +1,6 @@
 //! `stats`: what takes the space, by dataset, stream and run, how much is shared, and what nothing names.
 //!
-//! Rests on the walk of what is named and on the store's census. Invariants: nothing is written and no row object is read;
+//! Rests on the walk of what is named and on the store's roll. Invariants: nothing is written and no row object is read;
 //! memory is bounded by a line a commit, a tree node, a dataset and a stream; every object of every pack is counted once,
 //! for the earliest commit that names it.
 
@@ -183,7 +183,7 @@ pub fn stats(
 
     let mut counts = Counts::new(commits.len(), groups.len(), at);
     progress.begin("counting the packs", None);
-    let census = repo.store().census(
+    let roll = repo.store().roll_call(
         labels,
         |_| false,
         |row| {
@@ -193,7 +193,7 @@ pub fn stats(
         },
     );
     progress.end();
-    let pack_bytes = census?.packs.iter().map(|pack| pack.bytes).sum();
+    let pack_bytes = roll?.packs.iter().map(|pack| pack.bytes).sum();
 
     let sharing = sharing(repo, &commits, &counts)?;
     let rest = counts.unnamed.amount();
@@ -268,7 +268,7 @@ fn walk<'a>(
     Ok(())
 }
 
-/// Sums over the census.
+/// Sums over the roll.
 struct Counts {
     objects: Sum,
     nodes: Sum,
@@ -309,7 +309,7 @@ impl Counts {
         }
     }
 
-    fn count(&mut self, row: &crate::store::CensusRow) {
+    fn count(&mut self, row: &crate::store::RollRow) {
         self.all_packed_milli += row.packed_milli;
         if row.is_copy {
             return self.copies.add(row);

@@ -1,12 +1,13 @@
 //! `verify`: hashes and walks everything, and says what it covered, what is damaged and what depends on that.
 //!
 //! Rests on the store's check of its packs and on the tree's walker. Invariants: it never stops at the first finding; it
-//! writes nothing; memory is bounded by 16 bytes an object and a line a tree node; a shared subtree is walked once.
+//! writes nothing; memory is bounded by 20 bytes an object and a line a tree node; a shared subtree is walked once.
 
 mod dependants;
 mod reach;
+mod walks;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::ops::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::verify::reach::Reach;
 use crate::repo::Repo;
+use crate::store::Census;
 use crate::store::PackReport;
 
 /// What was found, and how much was looked at.
@@ -167,14 +169,14 @@ pub fn verify(repo: &Repo, rev: Option<&str>, progress: &dyn Progress) -> Result
     let mut findings = Findings::default();
     let mut uncatalogued = Vec::new();
     let start = rev.map(|rev| repo.resolve(rev)).transpose()?;
-    // Packs whose every object was hashed again: what lies in them need not be read a second time.
-    let mut sound = BTreeSet::new();
+    // The objects of packs in which every one was hashed again: they need not be read a second time.
+    let mut census = Census::default();
     if start.is_none() {
-        packs(repo, progress, &mut covered, &mut findings, &mut sound, &mut uncatalogued)?;
+        census = packs(repo, progress, &mut covered, &mut findings, &mut uncatalogued)?;
         operations(repo, &mut covered, &mut findings);
     }
     progress.begin("walking what is reachable", None);
-    let mut reach = Reach::new(repo, sound, &mut covered, &mut findings, progress);
+    let mut reach = Reach::new(repo, &census, &mut covered, &mut findings, progress);
     match start {
         Some(commit) => reach.history([commit]),
         None => reach.everything(),
@@ -199,19 +201,15 @@ fn packs(
     progress: &dyn Progress,
     covered: &mut Covered,
     findings: &mut Findings,
-    sound: &mut BTreeSet<ObjectId>,
     uncatalogued: &mut Vec<PathBuf>,
-) -> Result<(), OpError> {
+) -> Result<Census, OpError> {
     progress.begin("hashing packs", Some(repo.store().packs().iter().map(|pack| pack.bytes).sum()));
     let sizes: BTreeMap<ObjectId, u64> = repo.store().packs().into_iter().map(|p| (p.id, p.bytes)).collect();
-    repo.store().verify_packs(&mut |report| match report {
-        PackReport::Checked { pack, objects, bytes, findings } => {
+    let census = repo.store().verify_packs(&mut |report| match report {
+        PackReport::Checked { pack, objects, bytes, .. } => {
             covered.packs += 1;
             covered.packed_objects += objects;
             covered.packed_bytes += bytes;
-            if findings == 0 {
-                sound.insert(pack);
-            }
             progress.advance(objects, sizes.get(&pack).copied().unwrap_or(0));
         }
         PackReport::Finding { path, object: Some(id), detail, .. } => {
@@ -223,7 +221,7 @@ fn packs(
         PackReport::Uncatalogued { path } => uncatalogued.push(path),
     })?;
     progress.end();
-    Ok(())
+    Ok(census)
 }
 
 fn operations(repo: &Repo, covered: &mut Covered, findings: &mut Findings) {

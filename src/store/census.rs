@@ -1,232 +1,88 @@
-//! A census: every object of every pack, held against what somebody says of some of them.
+//! What the sound packs hold, in memory: a verification asks about every row of every dataset, and a look-up in a file
+//! for each would cost more than hashing all of them.
 //!
-//! Rests on sorting by spilled runs and on the packs' own sorted tables, which are merged in one pass. Invariants: memory
-//! is bounded by a buffer and the directories of the packs, whatever the number of objects; no object is read.
+//! Rests on the tables that a check of packs has read. Invariants: only packs in which every object was just hashed are
+//! in it; an id is known by its first 16 bytes, so that two objects are never taken for one by accident or by anything
+//! short of 2^64 hashes; 20 bytes and a bit an object.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
-use super::error::StoreError;
-use super::lookup::missing_pack_is_damage;
-use super::opened::PackInfo;
-use super::opened::Store;
-use super::pack::PackReader;
-use super::pack::PackRow;
-use super::pack::PackRows;
-use crate::base::sort::Sorted;
-use crate::base::sort::Sorter;
-use crate::object::Kind;
+use super::pack::Table;
 use crate::object::ObjectId;
 
-/// Labels beyond this are spilled: 64 MiB hold a million.
-const LABEL_MEMORY_BYTES: usize = 64 << 20;
-/// An id and a label.
-const RECORD_BYTES: usize = 32 + 8;
-/// This many labelled objects that no pack holds are named.
-const MISSING_MAX: usize = 20;
-
-/// What is said of objects: a number for each id, of which the smallest counts where one is named repeatedly.
-pub struct Labels {
-    sorter: Sorter,
-    tmp: PathBuf,
-}
-
-impl std::fmt::Debug for Labels {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Labels").field("tmp", &self.tmp).finish_non_exhaustive()
-    }
-}
-
-impl Labels {
-    /// No labels; what memory does not hold goes to files in `tmp`.
-    pub fn new(tmp: &Path) -> Self {
-        Self { sorter: Sorter::new(tmp.to_owned(), LABEL_MEMORY_BYTES), tmp: tmp.to_owned() }
-    }
-
-    /// Labels an object.
-    ///
-    /// # Errors
-    /// When what memory does not hold cannot be written.
-    pub fn add(&mut self, id: &ObjectId, label: u64) -> Result<(), StoreError> {
-        let mut record = [0; RECORD_BYTES];
-        record[..32].copy_from_slice(id.as_bytes());
-        // Big-endian, so that of one id the smallest label comes first.
-        record[32..].copy_from_slice(&label.to_be_bytes());
-        self.sorter.push(&record).map_err(StoreError::io("write", &self.tmp))
-    }
-}
-
-/// The labels in order of id, each id once.
-struct Stream {
-    sorted: Sorted,
-    tmp: PathBuf,
-    record: Vec<u8>,
-    next: Option<(ObjectId, u64)>,
-}
-
-impl Stream {
-    fn new(labels: Labels) -> Result<Self, StoreError> {
-        let Labels { sorter, tmp } = labels;
-        let sorted = sorter.finish().map_err(StoreError::io("sort", &tmp))?;
-        let mut stream = Self { sorted, tmp, record: Vec::new(), next: None };
-        stream.advance()?;
-        Ok(stream)
-    }
-
-    fn advance(&mut self) -> Result<(), StoreError> {
-        let before = self.next.take().map(|(id, _)| id);
-        while self.sorted.next_into(&mut self.record).map_err(StoreError::io("read", &self.tmp))? {
-            let (mut id, mut label) = ([0; 32], [0; 8]);
-            id.copy_from_slice(&self.record[..32]);
-            label.copy_from_slice(&self.record[32..]);
-            let id = ObjectId::from_bytes(id);
-            if before != Some(id) {
-                self.next = Some((id, u64::from_be_bytes(label)));
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// One object of one pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CensusRow {
-    /// Which of [`Census::packs`].
-    pub pack: usize,
-    /// Number of its row in the pack's table, from 0.
-    pub position: u32,
-    /// The object.
-    pub id: ObjectId,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Its share of its block as packed, in thousandths of a byte.
-    pub packed_milli: u64,
-    /// What it is packed with.
-    pub kind: Kind,
-    /// What was said of it.
-    pub label: Option<u64>,
-    /// Whether a later pack holds it too, so that this copy is not the one that is read.
-    pub is_copy: bool,
-}
-
-/// What was gone through.
-#[derive(Clone, Debug, Default)]
+/// The objects of sound packs, each of which can be ticked off once; threads may share it.
+#[derive(Debug, Default)]
 pub struct Census {
-    /// The packs, in the order in which they were published.
-    pub packs: Vec<PackInfo>,
-    /// Labelled objects that no pack holds, with their labels: the first few.
-    pub missing: Vec<(ObjectId, u64)>,
+    packs: Vec<PackCensus>,
 }
 
-/// The walk of one pack and its next row.
-struct Turn {
-    rows: PackRows,
-    row: PackRow,
+/// An object that a sound pack holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Whether nobody has ticked it off before.
+    pub first: bool,
 }
 
-impl Store {
-    /// Tells `visit` of every object of every pack as of the last refresh, in order of id; of an object in several
-    /// packs, the copy of the latest pack comes first. `tell_missing` says which labels a pack must hold.
-    ///
-    /// # Errors
-    /// When a pack is missing or its table is damaged; what `visit` says; I/O.
-    pub fn census<E: From<StoreError>>(
-        &self,
-        labels: Labels,
-        tell_missing: impl Fn(u64) -> bool,
-        mut visit: impl FnMut(&CensusRow) -> Result<(), E>,
-    ) -> Result<Census, E> {
-        let (packs, readers) = self.all_readers()?;
-        let mut turns: Vec<Option<Turn>> = Vec::with_capacity(readers.len());
-        let mut heap = BinaryHeap::with_capacity(readers.len());
-        for (pack, reader) in readers.into_iter().enumerate() {
-            let mut rows = PackRows::new(reader)?;
-            let first = rows.next_row()?;
-            heap.extend(first.map(|row| Reverse((row.entry.id, Reverse(pack)))));
-            turns.push(first.map(|row| Turn { rows, row }));
+#[derive(Debug)]
+struct PackCensus {
+    prefixes: Vec<u128>,
+    lens: Vec<u32>,
+    /// Where the prefixes with these leading bits begin, one more for the end.
+    starts: Vec<u32>,
+    shift: u32,
+    ticked: Vec<AtomicU64>,
+}
+
+impl Census {
+    /// Takes in a pack in which every object was hashed and holds; it erases nothing.
+    pub(super) fn add(&mut self, table: &Table) {
+        let rows = table.len();
+        let (mut prefixes, mut lens) = (Vec::with_capacity(rows as usize), Vec::with_capacity(rows as usize));
+        for row in 0..rows {
+            let entry = table.entry(row);
+            prefixes.push(prefix(&entry.id));
+            lens.push(entry.len);
         }
-        let mut labels = Stream::new(labels)?;
-        let mut census = Census { packs, missing: Vec::new() };
-        let mut last: Option<(ObjectId, Option<u64>)> = None;
-        while let Some(Reverse((id, Reverse(pack)))) = heap.pop() {
-            let Some(turn) = &mut turns[pack] else { continue };
-            let PackRow { entry, position, kind, packed_milli } = turn.row;
-            let (label, is_copy) = match last {
-                Some((before, label)) if before == id => (label, true),
-                _ => (labels.upto(&id, &tell_missing, &mut census.missing)?, false),
-            };
-            last = Some((id, label));
-            let bytes = u64::from(entry.len);
-            visit(&CensusRow { pack, position, id, bytes, packed_milli, kind, label, is_copy })?;
-            if let Some(row) = turn.rows.next_row()? {
-                if row.entry.id <= id {
-                    let detail = format!("object {} stands in the wrong place of the table", row.entry.id);
-                    return Err(StoreError::damaged(&census.packs[pack].path, detail).into());
-                }
-                turn.row = row;
-                heap.push(Reverse((row.entry.id, Reverse(pack))));
+        // About four to a bucket.
+        let bits = (rows / 4).checked_ilog2().unwrap_or(0).clamp(1, 24);
+        let shift = 128 - bits;
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let mut at = 0;
+        for bucket in 0..=1_u32 << bits {
+            while at < rows && prefixes[at as usize] >> shift < u128::from(bucket) {
+                at += 1;
             }
+            starts.push(at);
         }
-        labels.rest(&tell_missing, &mut census.missing)?;
-        Ok(census)
+        let ticked = (0..rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        self.packs.push(PackCensus { prefixes, lens, starts, shift, ticked });
     }
 
-    /// Every pack, opened: one that a merge or a collection takes away later can still be read.
-    fn all_readers(&self) -> Result<(Vec<PackInfo>, Vec<Arc<PackReader>>), StoreError> {
-        self.retrying(|snapshot| {
-            let readers = snapshot.packs.iter().map(|slot| slot.reader()).collect::<Result<_, _>>()?;
-            Ok((self.pack_infos(snapshot), readers))
-        })
-        .map_err(missing_pack_is_damage)
+    /// Ticks off `id`; `None` where no sound pack holds it.
+    pub fn tick(&self, id: &ObjectId) -> Option<Counted> {
+        let prefix = prefix(id);
+        // An object that lies in several packs is always ticked off in the same one.
+        self.packs.iter().rev().find_map(|pack| pack.tick(prefix))
     }
 }
 
-impl Stream {
-    /// The label of `id`, if it has one; labels before it belong to nothing that is stored.
-    fn upto(
-        &mut self,
-        id: &ObjectId,
-        tell: &impl Fn(u64) -> bool,
-        missing: &mut Vec<(ObjectId, u64)>,
-    ) -> Result<Option<u64>, StoreError> {
-        while let Some((labelled, label)) = self.next {
-            match labelled.cmp(id) {
-                std::cmp::Ordering::Greater => return Ok(None),
-                std::cmp::Ordering::Equal => {
-                    self.advance()?;
-                    return Ok(Some(label));
-                }
-                std::cmp::Ordering::Less => self.pass(labelled, label, tell, missing)?,
-            }
-        }
-        Ok(None)
+impl PackCensus {
+    fn tick(&self, prefix: u128) -> Option<Counted> {
+        let bucket = usize::try_from(prefix >> self.shift).ok()?;
+        let (start, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
+        let at = start + self.prefixes[start..end].binary_search(&prefix).ok()?;
+        let bit = 1 << (at % 64);
+        let before = self.ticked[at / 64].fetch_or(bit, Ordering::Relaxed);
+        Some(Counted { len: self.lens[at].into(), first: before & bit == 0 })
     }
+}
 
-    fn rest(
-        &mut self,
-        tell: &impl Fn(u64) -> bool,
-        missing: &mut Vec<(ObjectId, u64)>,
-    ) -> Result<(), StoreError> {
-        while let Some((labelled, label)) = self.next {
-            self.pass(labelled, label, tell, missing)?;
-        }
-        Ok(())
-    }
-
-    fn pass(
-        &mut self,
-        id: ObjectId,
-        label: u64,
-        tell: &impl Fn(u64) -> bool,
-        missing: &mut Vec<(ObjectId, u64)>,
-    ) -> Result<(), StoreError> {
-        if tell(label) && missing.len() < MISSING_MAX {
-            missing.push((id, label));
-        }
-        self.advance()
-    }
+/// The first 16 bytes of an id, in the order of ids.
+fn prefix(id: &ObjectId) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&id.as_bytes()[..16]);
+    u128::from_be_bytes(bytes)
 }

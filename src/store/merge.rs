@@ -45,7 +45,7 @@ pub(super) fn plan(store: &Store, incoming: usize) -> Result<Option<Merge>, Stor
             // What a tombstone erases depends on the order of packs, which a merge changes.
             return Ok(None);
         }
-        for object in PackObjects::new(reader) {
+        for object in PackObjects::new(reader)? {
             let (id, kind, bytes) = object?;
             staging.rewrite_object(kind, id, &bytes)?;
         }

@@ -23,13 +23,13 @@ mod publish;
 mod redb;
 mod refname;
 mod reindex;
+mod roll;
 mod staging;
 mod sweep;
 mod verify;
 
 pub use census::Census;
-pub use census::CensusRow;
-pub use census::Labels;
+pub use census::Counted;
 pub use collect::Keep;
 pub use error::StoreError;
 pub use hold::Hold;
@@ -60,6 +60,9 @@ pub use refname::check_ref_name;
 pub use reindex::CatalogueState;
 pub use reindex::Rebuilt;
 pub use reindex::ReindexPlan;
+pub use roll::Labels;
+pub use roll::Roll;
+pub use roll::RollRow;
 pub use staging::Staging;
 pub use verify::PackReport;
 

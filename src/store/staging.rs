@@ -134,13 +134,11 @@ impl Staging {
     }
 
     fn append_block(&mut self, block: &SealedBlock) -> Result<(), StoreError> {
-        let mut wanted = FxHashSet::default();
+        let mut wanted = Vec::with_capacity(block.slots.len());
         for slot in &block.slots {
-            if !self.has_appended(&slot.id)? && !self.store_has(&slot.id)? {
-                wanted.insert(slot.id);
-            }
+            wanted.push(!self.has_appended(&slot.id)? && !self.store_has(&slot.id)?);
         }
-        if wanted.is_empty() {
+        if !wanted.contains(&true) {
             return Ok(());
         }
         if self.current.as_ref().is_some_and(|current| {
@@ -157,7 +155,7 @@ impl Staging {
                 none.insert(Current { writer, serial: next_serial() })
             }
         };
-        self.objects += current.writer.append(block, |id| wanted.contains(id))?;
+        self.objects += current.writer.append(block, &wanted)?;
         self.packed_bytes += block.packed_len() as u64;
         Ok(())
     }

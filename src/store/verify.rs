@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::PACKS_DIR;
+use super::census::Census;
 use super::error::StoreError;
 use super::opened::Store;
 use super::pack::PackObjects;
@@ -49,12 +50,15 @@ pub enum PackReport {
 }
 
 impl Store {
-    /// Checks every pack: file hash, footer, table, blocks, objects. Never stops at the first finding.
+    /// Checks every pack: file hash, footer, table, blocks, objects. Never stops at the first finding. What is returned
+    /// knows the objects of the sound packs; it knows none where a pack erases objects of others.
     ///
     /// # Errors
     /// When the catalogue cannot be read or `packs/` cannot be listed; whatever is wrong with a pack is reported.
-    pub fn verify_packs(&self, report: &mut dyn FnMut(PackReport)) -> Result<(), StoreError> {
+    pub fn verify_packs(&self, report: &mut dyn FnMut(PackReport)) -> Result<Census, StoreError> {
         let mut known = BTreeSet::new();
+        let mut census = Census::default();
+        let mut erased = false;
         // A publish elsewhere may merge packs meanwhile: then the one that holds their objects now is checked too.
         while let Some(pack) = self.packs().into_iter().find(|pack| !known.contains(&pack.path)) {
             known.insert(pack.path.clone());
@@ -71,6 +75,12 @@ impl Store {
                 check.findings.push((None, detail));
             }
             let findings = check.findings.len() as u64;
+            erased |= check.has_tombstones;
+            if let Some(table) = check.table.take()
+                && findings == 0
+            {
+                census.add(&table);
+            }
             for (object, detail) in check.findings {
                 report(PackReport::Finding { pack: pack.id, path: pack.path.clone(), object, detail });
             }
@@ -89,7 +99,7 @@ impl Store {
         for path in strangers {
             report(PackReport::Uncatalogued { path });
         }
-        Ok(())
+        Ok(if erased { Census::default() } else { census })
     }
 
     /// Every object of one catalogued pack in the order in which it lies there, hashed again. An object that is damaged
@@ -99,7 +109,7 @@ impl Store {
     /// When the catalogue has no such pack, or its footer or fan-out is damaged.
     pub fn iter_objects(&self, pack: &ObjectId) -> Result<PackObjects, StoreError> {
         match self.open_pack(pack)? {
-            Some(reader) => Ok(PackObjects::new(Arc::clone(&reader))),
+            Some(reader) => PackObjects::new(Arc::clone(&reader)),
             None => Err(StoreError::PackGone { pack: *pack }),
         }
     }

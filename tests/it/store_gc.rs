@@ -53,7 +53,7 @@ fn collect(store: &Store, garbage: &str, count: usize) -> Result<u64, StoreError
         labels.add(&ObjectId::of(&object(garbage, n)), 7)?;
     }
     let mut packs: Vec<(Keep, u64)> = Vec::new();
-    let census = store.census(
+    let roll = store.roll_call(
         labels,
         |_| true,
         |row| {
@@ -70,7 +70,7 @@ fn collect(store: &Store, garbage: &str, count: usize) -> Result<u64, StoreError
         },
     )?;
     let removed = packs.iter().map(|(_, removed)| removed).sum();
-    let changed: Vec<_> = (census.packs.iter().zip(packs))
+    let changed: Vec<_> = (roll.packs.iter().zip(packs))
         .filter(|(_, (_, removed))| *removed > 0)
         .map(|(info, (keep, _))| (info.id, keep))
         .collect();
@@ -130,7 +130,7 @@ fn a_census_tells_each_object_once_and_its_copies_and_what_is_missing() {
     labels.add(&ObjectId::of(b"absent"), 6).expect("added");
     labels.add(&ObjectId::of(b"absent, and nobody asks"), 8).expect("added");
     let mut rows = Vec::new();
-    let census = store.census(
+    let roll = store.roll_call(
         labels,
         |label| label != 8,
         |row| {
@@ -138,8 +138,8 @@ fn a_census_tells_each_object_once_and_its_copies_and_what_is_missing() {
             Ok::<(), StoreError>(())
         },
     );
-    let census = census.expect("counts");
-    assert_eq!(census.missing, [(ObjectId::of(b"absent"), 6)]);
+    let roll = roll.expect("counts");
+    assert_eq!(roll.missing, [(ObjectId::of(b"absent"), 6)]);
     assert!(rows.is_sorted_by_key(|row| row.id));
     assert_eq!((rows.len(), rows.iter().filter(|row| !row.is_copy).count()), (501, 500));
     let of = |n: usize| rows.iter().filter(move |row| row.id == ObjectId::of(&object("a", n)));
@@ -149,7 +149,7 @@ fn a_census_tells_each_object_once_and_its_copies_and_what_is_missing() {
     assert!(of(3).all(|row| row.bytes == object("a", 3).len() as u64));
     let packed: u64 = rows.iter().filter(|row| row.pack == 0).map(|row| row.packed_milli).sum::<u64>() / 1000;
     let bytes: u64 = rows.iter().filter(|row| row.pack == 0).map(|row| row.bytes).sum();
-    assert!(packed > 0 && packed < bytes && packed < census.packs[0].bytes, "{packed} of {bytes}");
+    assert!(packed > 0 && packed < bytes && packed < roll.packs[0].bytes, "{packed} of {bytes}");
 }
 
 #[test]

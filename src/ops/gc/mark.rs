@@ -151,7 +151,7 @@ fn count(repo: &Repo, labels: Labels, mut reasons: Vec<Reason>) -> Result<Marked
     let mut packs: Vec<PackSum> = Vec::new();
     let mut causes = vec![Sum::default(); reasons.len()];
     let mut unnamed = Sum::default();
-    let census = repo.store().census(
+    let roll = repo.store().roll_call(
         labels,
         |label| label == KEPT,
         |row| {
@@ -171,14 +171,14 @@ fn count(repo: &Repo, labels: Labels, mut reasons: Vec<Reason>) -> Result<Marked
             Ok(())
         },
     )?;
-    if let Some((id, _)) = census.missing.first() {
+    if let Some((id, _)) = roll.missing.first() {
         return Err(OpError::new(
             ErrorKind::Damaged,
             format!("object {id} is needed and is not in the store; nothing was removed"),
             "run `distill verify` to see what is damaged and what depends on it",
         ));
     }
-    packs.resize_with(census.packs.len(), PackSum::default);
+    packs.resize_with(roll.packs.len(), PackSum::default);
     for (reason, cause) in reasons.iter_mut().zip(&causes) {
         reason.amount = cause.amount();
     }
@@ -197,7 +197,7 @@ fn count(repo: &Repo, labels: Labels, mut reasons: Vec<Reason>) -> Result<Marked
     let mut total = PackSum::default();
     let (mut plans, mut keep) = (Vec::new(), Vec::new());
     let mut packs_untouched = 0;
-    for (info, pack) in census.packs.iter().zip(packs) {
+    for (info, pack) in roll.packs.iter().zip(packs) {
         total.kept.plus(pack.kept);
         total.removed.plus(pack.removed);
         if pack.removed.objects == 0 {

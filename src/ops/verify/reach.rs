@@ -1,23 +1,20 @@
 //! Everything that refs reach: tags, commits, reports, trees and rows.
 //!
-//! Rests on the repository and the tree's walker. Invariants: an object is read once at most, and not at all where a
-//! check of its whole pack has just hashed it; what cannot be read is a finding, and what lies beside it is still
-//! reached.
+//! Rests on the repository; `walks` goes through the datasets. Invariants: what cannot be read is a finding, and what
+//! lies beside it is still reached; a dataset is walked once for all commits.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashSet;
 
-use rustc_hash::FxHashSet;
-
 use super::Covered;
 use super::Dependant;
 use super::Findings;
+use super::walks::{Seen, Trees, Walked, place_of, walk, walk_all, why};
 use crate::object::CommitId;
 use crate::object::FindExt as _;
 use crate::object::ObjectBytes;
 use crate::object::ObjectId;
-use crate::object::OdbError;
 use crate::object::RootId;
 use crate::ops::progress::Progress;
 use crate::record::DriftReport;
@@ -27,10 +24,8 @@ use crate::record::StageReceipt;
 use crate::repo::Commit;
 use crate::repo::Repo;
 use crate::repo::Tag;
-use crate::tree::Entry;
+use crate::store::Census;
 use crate::tree::TreeError;
-use crate::tree::Visitor;
-use crate::tree::Walker;
 
 /// The commits that were read, with the refs that stand at each.
 pub(super) struct Reached {
@@ -40,28 +35,27 @@ pub(super) struct Reached {
 
 pub(super) struct Reach<'a> {
     repo: &'a Repo,
-    /// Packs that were hashed whole and hold.
-    sound: BTreeSet<ObjectId>,
+    seen: Seen<'a>,
     covered: &'a mut Covered,
     findings: &'a mut Findings,
     progress: &'a dyn Progress,
-    walker: Walker<'a>,
-    /// The first 16 bytes of every object that was looked at, nodes apart.
-    seen: FxHashSet<u128>,
+    /// The trees of the commits met so far, by name.
+    trees: BTreeMap<String, Vec<RootId>>,
     reached: Reached,
 }
 
 impl<'a> Reach<'a> {
+    /// `census` knows the objects that need not be read again.
     pub(super) fn new(
         repo: &'a Repo,
-        sound: BTreeSet<ObjectId>,
+        census: &'a Census,
         covered: &'a mut Covered,
         findings: &'a mut Findings,
         progress: &'a dyn Progress,
     ) -> Self {
         let reached = Reached { commits: BTreeMap::new(), refs: BTreeMap::new() };
-        let walker = Walker::new(repo.store());
-        Self { repo, sound, covered, findings, progress, walker, seen: FxHashSet::default(), reached }
+        let seen = Seen::new(census);
+        Self { repo, seen, covered, findings, progress, trees: BTreeMap::new(), reached }
     }
 
     /// Every ref, HEAD, and their histories.
@@ -113,10 +107,28 @@ impl<'a> Reach<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Reached {
-        self.covered.nodes = self.walker.nodes_seen() as u64;
-        self.covered.objects += self.covered.nodes;
+    /// Walks the trees of the commits that were met.
+    pub(super) fn finish(mut self) -> Reached {
+        let trees = std::mem::take(&mut self.trees);
+        let trees = trees.into_iter().map(|(name, roots)| Trees { name, roots }).collect();
+        for walked in walk_all(self.repo.store(), &self.seen, self.progress, trees) {
+            self.take(walked);
+        }
         self.reached
+    }
+
+    /// Takes in what a walk found; returns the rows that it kept.
+    fn take(&mut self, walked: Walked) -> Vec<ObjectId> {
+        let Walked { name, covered, damage, rows } = walked;
+        self.covered.nodes += covered.nodes;
+        self.covered.rows += covered.rows;
+        self.covered.objects += covered.objects;
+        self.covered.bytes += covered.bytes;
+        for (kind, id, error) in damage {
+            let place = place_of(self.repo.store(), &id, &error);
+            self.findings.object(&format!("{kind} of {name}"), id, place, why(&error));
+        }
+        rows
     }
 
     fn refs(&self, id: CommitId) -> Vec<String> {
@@ -157,40 +169,21 @@ impl<'a> Reach<'a> {
             self.parse("configuration", config, part("config"), |_, _| Ok(()));
         }
         self.covered.reports += self.covered.objects - before;
+        let receipts = Trees { name: "receipts".to_owned(), roots: vec![commit.receipts] };
+        let walked = walk(self.repo.store(), &self.seen, self.progress, receipts, true);
+        let rows = self.take(walked);
         let before = self.covered.objects;
-        for receipt in self.tree("receipts", commit.receipts, true) {
+        for receipt in rows {
             self.parse("receipt", receipt, part("receipts"), shape::<StageReceipt>);
         }
         self.covered.receipts += self.covered.objects - before;
-        if let Some(files) = commit.config_files {
-            self.tree("config files", files, false);
+        let trees = commit.config_files.map(|root| ("config files", root)).into_iter();
+        for (name, root) in trees.chain(commit.datasets.iter().map(|(name, root)| (name.as_str(), *root))) {
+            match self.trees.get_mut(name) {
+                Some(roots) => roots.push(root),
+                None => drop(self.trees.insert(name.to_owned(), vec![root])),
+            }
         }
-        for (name, root) in &commit.datasets {
-            self.tree(name, *root, false);
-        }
-    }
-
-    /// Walks a tree; its rows are looked at here, or with `keep` handed back unread.
-    fn tree(&mut self, part: &str, root: RootId, keep: bool) -> Vec<ObjectId> {
-        let mut visit = Visit { rows: Vec::new(), damage: Vec::new(), kept: keep };
-        let mut rows = Rows {
-            repo: self.repo,
-            sound: &self.sound,
-            covered: self.covered,
-            seen: &mut self.seen,
-            progress: self.progress,
-        };
-        let mut row_damage = Vec::new();
-        self.walker.walk(root, &mut Both { visit: &mut visit, rows: &mut rows, damage: &mut row_damage });
-        for (id, error) in visit.damage {
-            let place = place_of(self.repo, &id, &error);
-            self.findings.object(&format!("tree node of {part}"), id, place, why(&error));
-        }
-        for (id, error) in row_damage {
-            let place = place_of(self.repo, &id, &error);
-            self.findings.object(&format!("row of {part}"), id, place, why(&error));
-        }
-        visit.rows
     }
 
     /// Reads an object and parses it; a failure is a finding that `named_by` depends on.
@@ -203,7 +196,7 @@ impl<'a> Reach<'a> {
     ) -> Option<T> {
         let (place, detail) = match self.repo.store().find(&id) {
             Ok(bytes) => {
-                if self.seen.insert(prefix(&id)) {
+                if self.seen.look(&id).first {
                     self.covered.objects += 1;
                     self.covered.bytes += bytes.len() as u64;
                 }
@@ -217,7 +210,7 @@ impl<'a> Reach<'a> {
             }
             Err(error) => {
                 let error = TreeError::Odb(error);
-                (place_of(self.repo, &id, &error), why(&error))
+                (place_of(self.repo.store(), &id, &error), why(&error))
             }
         };
         self.findings.object(kind, id, place, detail).needed_by(named_by);
@@ -227,95 +220,4 @@ impl<'a> Reach<'a> {
 
 fn shape<T: Record>(_: &ObjectId, bytes: &ObjectBytes) -> Result<(), String> {
     T::parse(bytes).map(drop).map_err(|error| error.to_string())
-}
-
-/// What a walk of one tree gathers.
-struct Visit {
-    kept: bool,
-    rows: Vec<ObjectId>,
-    damage: Vec<(ObjectId, TreeError)>,
-}
-
-/// Looks at row objects, each once.
-struct Rows<'a> {
-    repo: &'a Repo,
-    sound: &'a BTreeSet<ObjectId>,
-    covered: &'a mut Covered,
-    seen: &'a mut FxHashSet<u128>,
-    progress: &'a dyn Progress,
-}
-
-impl Rows<'_> {
-    /// Whether the object is there and hashes to its name, and has the length that the tree gives it.
-    fn check(&mut self, row: &Entry) -> Result<(), OdbError> {
-        if !self.seen.insert(prefix(&row.id)) {
-            return Ok(());
-        }
-        self.progress.advance(1, row.bytes);
-        let len = match self.repo.store().locate(&row.id) {
-            Ok(Some(at)) if self.sound.contains(&at.pack) => u64::from(at.len),
-            _ => self.repo.store().find(&row.id)?.len() as u64,
-        };
-        if len != row.bytes {
-            let detail = format!("it has {len} bytes, the tree says {}", row.bytes);
-            let place = self.repo.store().locate(&row.id).ok().flatten().map(|at| at.path);
-            return Err(OdbError::Corrupt { id: row.id, place: place.unwrap_or_default(), detail });
-        }
-        self.covered.rows += 1;
-        self.covered.objects += 1;
-        self.covered.bytes += len;
-        Ok(())
-    }
-}
-
-struct Both<'a, 'b> {
-    visit: &'a mut Visit,
-    rows: &'a mut Rows<'b>,
-    damage: &'a mut Vec<(ObjectId, TreeError)>,
-}
-
-impl Visitor for Both<'_, '_> {
-    fn node(&mut self, _: &ObjectId, _: u8) -> bool {
-        true
-    }
-
-    fn row(&mut self, row: &Entry) {
-        if self.visit.kept {
-            self.visit.rows.push(row.id);
-        } else if let Err(error) = self.rows.check(row) {
-            self.damage.push((row.id, error.into()));
-        }
-    }
-
-    fn damage(&mut self, id: &ObjectId, error: TreeError) {
-        self.visit.damage.push((*id, error));
-    }
-}
-
-fn prefix(id: &ObjectId) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&id.as_bytes()[..16]);
-    u128::from_le_bytes(bytes)
-}
-
-/// The file in which the damage is.
-fn place_of(repo: &Repo, id: &ObjectId, error: &TreeError) -> Option<std::path::PathBuf> {
-    match error {
-        TreeError::Odb(OdbError::Corrupt { place, .. } | OdbError::Damaged { place, .. }) => {
-            Some(place.clone())
-        }
-        TreeError::Odb(OdbError::Io { path, .. }) => Some(path.clone()),
-        TreeError::Odb(OdbError::NotFound { .. }) => None,
-        _ => repo.store().locate(id).ok().flatten().map(|at| at.path),
-    }
-}
-
-/// What is wrong, without the id and the file, which stand beside it.
-fn why(error: &TreeError) -> String {
-    match error {
-        TreeError::Odb(OdbError::Corrupt { detail, .. } | OdbError::Damaged { detail, .. })
-        | TreeError::BadNode { detail, .. } => detail.clone(),
-        TreeError::Odb(OdbError::NotFound { .. }) => "it is missing".to_owned(),
-        other => other.to_string(),
-    }
 }

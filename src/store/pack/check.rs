@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::format;
-use super::objects::PackObjects;
 use super::read::PackReader;
+use super::read::checked;
+use super::table::Table;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
 
@@ -24,6 +24,10 @@ pub(in crate::store) struct PackCheck {
     pub(in crate::store) bytes: u64,
     /// What is wrong: the object that is hit, if it is one, and how.
     pub(in crate::store) findings: Vec<(Option<ObjectId>, String)>,
+    /// The table, where the pack could be opened.
+    pub(in crate::store) table: Option<Table>,
+    /// Whether the pack erases objects of others.
+    pub(in crate::store) has_tombstones: bool,
 }
 
 impl PackCheck {
@@ -41,38 +45,47 @@ const THREADS_MAX: usize = 8;
 
 /// Checks the pack at `path`, which should hash to `id`, on all cores.
 pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId) -> PackCheck {
+    let mut check = PackCheck::default();
     let reader = match PackReader::open(path) {
-        Ok(reader) => Arc::new(reader),
+        Ok(reader) => reader,
         Err(error) => {
-            let mut check = PackCheck::default();
             check_name(path, id, &mut check);
             check.find(error);
             return check;
         }
     };
+    let table = match Table::read(&reader) {
+        Ok(table) => table,
+        Err(error) => {
+            check_name(path, id, &mut check);
+            check.find(error);
+            return check;
+        }
+    };
+    for bucket in table.damaged_buckets() {
+        let detail = format!("bucket {bucket} of the object table does not match its check");
+        check.findings.push((None, detail));
+    }
+    let order = table.in_pack_order(reader.blocks());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut checks = std::thread::scope(|scope| {
-        let walks: Vec<_> = PackObjects::in_parts(&reader, threads)
+    let parts = std::thread::scope(|scope| {
+        let (reader, table) = (&reader, &table);
+        let walks: Vec<_> = parts(table, &order, threads)
             .into_iter()
-            .map(|walk| scope.spawn(move || check_objects(walk)))
+            .map(|rows| scope.spawn(move || check_objects(reader, table, rows)))
             .collect();
-        let mut check = PackCheck::default();
         check_name(path, id, &mut check);
-        if let Err(error) = check_table(&reader) {
+        if let Err(error) = check_table(reader, table) {
             check.find(error);
         }
-        check_blocks(&reader, &mut check);
-        let mut checks = vec![check];
-        for walk in walks {
-            match walk.join() {
-                Ok(check) => checks.push(check),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        checks
+        check_blocks(reader, &mut check);
+        let join = |walk: std::thread::ScopedJoinHandle<'_, PackCheck>| match walk.join() {
+            Ok(check) => check,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        walks.into_iter().map(join).collect::<Vec<_>>()
     });
-    let mut check = checks.remove(0);
-    for part in checks {
+    for part in parts {
         check.objects += part.objects;
         check.bytes += part.bytes;
         check.findings.extend(part.findings);
@@ -82,7 +95,27 @@ pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId) -> PackCheck {
     {
         check.findings.push((None, "the footer's totals do not match the objects".to_owned()));
     }
+    check.has_tombstones = reader.has_tombstones();
+    check.table = Some(table);
     check
+}
+
+/// Cuts rows in pack order into about `parts` equal shares, each ending with a block.
+fn parts<'a>(table: &Table, order: &'a [u32], parts: usize) -> Vec<&'a [u32]> {
+    let share = order.len() / parts.max(1) + 1;
+    let mut shares = Vec::new();
+    let mut rest = order;
+    while rest.len() > share {
+        let block = table.entry(rest[share]).block;
+        let cut = rest.partition_point(|row| table.entry(*row).block < block);
+        // A block larger than a share goes whole.
+        let cut = if cut == 0 { rest.partition_point(|row| table.entry(*row).block <= block) } else { cut };
+        let (head, tail) = rest.split_at(cut);
+        shares.push(head);
+        rest = tail;
+    }
+    shares.push(rest);
+    shares
 }
 
 fn check_name(path: &Path, id: &ObjectId, check: &mut PackCheck) {
@@ -93,16 +126,27 @@ fn check_name(path: &Path, id: &ObjectId, check: &mut PackCheck) {
     }
 }
 
-fn check_objects(walk: PackObjects) -> PackCheck {
+/// Unpacks each block once and hashes each of its objects once.
+fn check_objects(reader: &PackReader, table: &Table, rows: &[u32]) -> PackCheck {
     let mut check = PackCheck::default();
-    for object in walk {
-        match object {
-            Ok((_, _, bytes)) => {
+    let mut loaded: Option<(u32, Result<Vec<u8>, String>)> = None;
+    for row in rows {
+        let entry = table.entry(*row);
+        let block = match loaded.take() {
+            Some((index, block)) if index == entry.block => block,
+            _ => reader.read_block(entry.block).map_err(|error| match error {
+                StoreError::Damaged { detail, .. } => detail,
+                other => other.to_string(),
+            }),
+        };
+        match block.as_ref().map_err(Clone::clone).and_then(|block| checked(block, &entry)) {
+            Ok(bytes) => {
                 check.objects += 1;
                 check.bytes += bytes.len() as u64;
             }
-            Err(error) => check.find(error),
+            Err(detail) => check.findings.push((Some(entry.id), detail)),
         }
+        loaded = Some((entry.block, block));
     }
     check
 }
@@ -121,7 +165,7 @@ fn hash_file(path: &Path) -> Result<ObjectId, StoreError> {
 }
 
 /// The hash over directory, table, tombstones and fan-out, and the order of the ids.
-fn check_table(reader: &PackReader) -> Result<(), StoreError> {
+fn check_table(reader: &PackReader, table: &Table) -> Result<(), StoreError> {
     let footer = reader.footer();
     let io = || StoreError::io("read", reader.path());
     let mut hasher = blake3::Hasher::new();
@@ -138,16 +182,14 @@ fn check_table(reader: &PackReader) -> Result<(), StoreError> {
         return Err(StoreError::damaged(reader.path(), "directory or object table do not match their hash"));
     }
     let mut previous = None;
-    for bucket in 0..reader.buckets() {
-        for entry in reader.entries_of(bucket)? {
-            if previous.is_some_and(|before| before >= entry.id)
-                || format::bucket_of(&entry.id, footer.fan_bits) != bucket
-            {
-                let detail = format!("object {} stands in the wrong place of the table", entry.id);
-                return Err(StoreError::damaged(reader.path(), detail));
-            }
-            previous = Some(entry.id);
+    for row in 0..reader.objects() {
+        let id = table.entry(row).id;
+        let bucket = table.bucket_holding(row);
+        if previous.is_some_and(|before| before >= id) || format::bucket_of(&id, footer.fan_bits) != bucket {
+            let detail = format!("object {id} stands in the wrong place of the table");
+            return Err(StoreError::damaged(reader.path(), detail));
         }
+        previous = Some(id);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod format;
 mod objects;
 mod read;
 mod rows;
+mod table;
 mod write;
 
 pub use build::BlockBuilder;
@@ -24,4 +25,5 @@ pub(super) use read::next_serial;
 pub(super) use read::slice_of;
 pub(super) use rows::PackRow;
 pub(super) use rows::PackRows;
+pub(super) use table::Table;
 pub(super) use write::PackWriter;

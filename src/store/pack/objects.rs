@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::format::Entry;
 use super::read::PackReader;
 use super::read::slice_of;
+use super::table::Table;
 use crate::object::Kind;
 use crate::object::ObjectBytes;
 use crate::object::ObjectId;
@@ -19,61 +19,38 @@ type Loaded = Result<(Kind, Arc<Vec<u8>>), String>;
 #[derive(Debug)]
 pub struct PackObjects {
     reader: Arc<PackReader>,
-    entries: std::vec::IntoIter<Entry>,
+    table: Table,
+    order: std::vec::IntoIter<u32>,
     faults: std::vec::IntoIter<StoreError>,
     block: Option<(u32, Loaded)>,
 }
 
 impl PackObjects {
     /// Reads the table; its damaged buckets come first, as errors.
-    pub fn new(reader: Arc<PackReader>) -> Self {
-        let (entries, faults) = rows_in_order(&reader);
-        Self { reader, entries: entries.into_iter(), faults: faults.into_iter(), block: None }
+    ///
+    /// # Errors
+    /// When the table cannot be read at all.
+    pub fn new(reader: Arc<PackReader>) -> Result<Self, StoreError> {
+        let table = Table::read(&reader)?;
+        let faults: Vec<_> = table.damaged_buckets().iter().map(|at| reader.damaged_bucket(*at)).collect();
+        let order = table.in_pack_order(reader.blocks()).into_iter();
+        Ok(Self { reader, table, order, faults: faults.into_iter(), block: None })
     }
 
     /// As [`Self::new`], for the rows whose number in the table (from 0) `wanted` names. A damaged bucket is an error.
     ///
     /// # Errors
-    /// When a bucket cannot be read or does not match its check.
+    /// When the table cannot be read, or a bucket does not match its check.
     pub(in crate::store) fn chosen(
         reader: Arc<PackReader>,
         wanted: impl Fn(u32) -> bool,
     ) -> Result<Self, StoreError> {
-        let mut entries = Vec::new();
-        let mut position = 0;
-        for bucket in 0..reader.buckets() {
-            for entry in reader.entries_of(bucket)? {
-                if wanted(position) {
-                    entries.push(entry);
-                }
-                position += 1;
-            }
+        let mut objects = Self::new(reader)?;
+        if let Some(fault) = objects.faults.next() {
+            return Err(fault);
         }
-        entries.sort_unstable_by_key(|entry| (entry.block, entry.offset, entry.id));
-        Ok(Self { reader, entries: entries.into_iter(), faults: Vec::new().into_iter(), block: None })
-    }
-
-    /// As [`Self::new`], cut at block borders into about `parts` walks over equal shares.
-    pub(super) fn in_parts(reader: &Arc<PackReader>, parts: usize) -> Vec<Self> {
-        let (mut entries, faults) = rows_in_order(reader);
-        let share = entries.len() / parts.max(1) + 1;
-        let mut walks = vec![Self {
-            reader: Arc::clone(reader),
-            entries: Vec::new().into_iter(),
-            faults: faults.into_iter(),
-            block: None,
-        }];
-        while !entries.is_empty() {
-            let first = entries.len().saturating_sub(share);
-            let cut = entries.partition_point(|entry| entry.block < entries[first].block);
-            walks.push(Self {
-                reader: Arc::clone(reader),
-                entries: entries.split_off(cut).into_iter(),
-                faults: Vec::new().into_iter(),
-                block: None,
-            });
-        }
-        walks
+        let order: Vec<u32> = objects.order.filter(|row| wanted(*row)).collect();
+        Ok(Self { order: order.into_iter(), ..objects })
     }
 
     fn load(&mut self, index: u32) -> &Loaded {
@@ -92,20 +69,6 @@ impl PackObjects {
     }
 }
 
-/// The rows of the table in the order in which the objects lie, and the buckets that are damaged.
-fn rows_in_order(reader: &PackReader) -> (Vec<Entry>, Vec<StoreError>) {
-    let mut entries = Vec::with_capacity(reader.objects() as usize);
-    let mut faults = Vec::new();
-    for bucket in 0..reader.buckets() {
-        match reader.entries_of(bucket) {
-            Ok(rows) => entries.extend(rows),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    entries.sort_unstable_by_key(|entry| (entry.block, entry.offset, entry.id));
-    (entries, faults)
-}
-
 impl Iterator for PackObjects {
     type Item = Result<(ObjectId, Kind, ObjectBytes), StoreError>;
 
@@ -113,11 +76,14 @@ impl Iterator for PackObjects {
         if let Some(fault) = self.faults.next() {
             return Some(Err(fault));
         }
-        let entry = self.entries.next()?;
-        let place = self.reader.path().to_owned();
+        let entry = self.table.entry(self.order.next()?);
+        let reader = Arc::clone(&self.reader);
         Some(match self.load(entry.block) {
-            Ok((kind, block)) => slice_of(block, &entry, &place).map(|bytes| (entry.id, *kind, bytes)),
-            Err(detail) => Err(StoreError::Corrupt { id: entry.id, place, detail: detail.clone() }),
+            Ok((kind, block)) => slice_of(block, &entry, reader.path()).map(|bytes| (entry.id, *kind, bytes)),
+            Err(detail) => {
+                let place = reader.path().to_owned();
+                Err(StoreError::Corrupt { id: entry.id, place, detail: detail.clone() })
+            }
         })
     }
 }

@@ -201,19 +201,26 @@ impl PackReader {
         let mut rows = vec![0; (end - start) as usize * format::ENTRY_LEN];
         let at = self.footer.entries_at() + u64::from(start) * format::ENTRY_LEN as u64;
         self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
-        if format::bucket_check(&rows) == check {
-            Ok(rows)
-        } else {
-            Err(StoreError::damaged(
-                &self.path,
-                format!("bucket {bucket} of the object table does not match its check"),
-            ))
-        }
+        if format::bucket_check(&rows) == check { Ok(rows) } else { Err(self.damaged_bucket(bucket)) }
     }
 
-    /// How many buckets the table has.
-    pub(super) fn buckets(&self) -> usize {
-        self.fan_out.len()
+    /// What is said of a bucket that does not match its check.
+    pub(super) fn damaged_bucket(&self, bucket: impl std::fmt::Display) -> StoreError {
+        let detail = format!("bucket {bucket} of the object table does not match its check");
+        StoreError::damaged(&self.path, detail)
+    }
+
+    /// For every bucket: rows up to its end, and the check of its rows.
+    pub(super) fn fan_out(&self) -> &[(u32, u64)] {
+        &self.fan_out
+    }
+
+    /// The bytes of all rows; nothing of them is checked.
+    pub(super) fn table(&self) -> Result<Vec<u8>, StoreError> {
+        let mut rows = vec![0; self.footer.objects as usize * format::ENTRY_LEN];
+        let at = self.footer.entries_at();
+        self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
+        Ok(rows)
     }
 
     /// The rows of one bucket, in order of id.
@@ -262,16 +269,24 @@ pub(in crate::store) fn slice_of(
     place: &Path,
 ) -> Result<ObjectBytes, StoreError> {
     let corrupt = |detail: String| StoreError::Corrupt { id: entry.id, place: place.to_owned(), detail };
-    let (start, len) = (entry.offset as usize, entry.len as usize);
+    let bytes = checked(block, entry).map_err(corrupt)?;
+    let len = bytes.len();
+    Ok(ObjectBytes::new(Arc::clone(block), entry.offset as usize, len))
+}
+
+/// The bytes of `entry` in its unpacked block, if they hash to its name.
+pub(super) fn checked<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
+    let start = entry.offset as usize;
     let bytes = start
-        .checked_add(len)
+        .checked_add(entry.len as usize)
         .and_then(|end| block.get(start..end))
-        .ok_or_else(|| corrupt(format!("its row points outside block {}", entry.block)))?;
+        .ok_or_else(|| format!("its row points outside block {}", entry.block))?;
     let found = ObjectId::of(bytes);
-    if found != entry.id {
-        return Err(corrupt(format!("the bytes in block {} hash to {found}", entry.block)));
+    if found == entry.id {
+        Ok(bytes)
+    } else {
+        Err(format!("the bytes in block {} hash to {found}", entry.block))
     }
-    Ok(ObjectBytes::new(Arc::clone(block), start, len))
 }
 
 thread_local! {

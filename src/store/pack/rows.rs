@@ -58,7 +58,7 @@ impl PackRows {
                     .unwrap_or(0);
                 return Ok(Some(PackRow { entry, position, kind, packed_milli }));
             }
-            if self.bucket == self.reader.buckets() {
+            if self.bucket == self.reader.fan_out().len() {
                 return Ok(None);
             }
             self.rows = self.reader.entries_of(self.bucket)?.into_iter();

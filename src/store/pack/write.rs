@@ -60,11 +60,11 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Appends a block; its objects that `wanted` refuses are left out of the table.
+    /// Appends a block; its objects that are not `wanted`, one word each, are left out of the table.
     pub(in crate::store) fn append(
         &mut self,
         block: &SealedBlock,
-        mut wanted: impl FnMut(&ObjectId) -> bool,
+        wanted: &[bool],
     ) -> Result<u64, StoreError> {
         let index = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
         let offset = self.len;
@@ -75,8 +75,8 @@ impl PackWriter {
         self.put(&block.packed)?;
         self.blocks.push(Block { offset, packed_len, unpacked_len: block.unpacked_len, kind: block.kind });
         let mut added = 0;
-        for slot in &block.slots {
-            if wanted(&slot.id) && self.table.insert(slot.id, (index, slot.offset, slot.len)).is_none() {
+        for (slot, wanted) in block.slots.iter().zip(wanted) {
+            if *wanted && self.table.insert(slot.id, (index, slot.offset, slot.len)).is_none() {
                 self.object_bytes += u64::from(slot.len);
                 added += 1;
             }
