@@ -50,10 +50,14 @@ pub(crate) fn known_inputs(
     base: Option<&Commit>,
 ) -> Result<BTreeMap<String, InputSnapshot>, OpError> {
     let Some(base) = base else { return Ok(BTreeMap::new()) };
-    let Some(entry) = tree::get(repo.store(), base.receipts, "sources")? else { return Ok(BTreeMap::new()) };
-    let receipt = StageReceipt::parse(&repo.store().find(&entry.id)?)?;
-    let inputs = receipt.inputs.into_iter();
+    let inputs = sources_receipt(repo, base)?.into_iter().flat_map(|receipt| receipt.inputs);
     Ok(inputs.filter_map(|i| Some((i.dataset.strip_prefix("file:")?.to_owned(), i))).collect())
+}
+
+/// What the stage `sources` said of itself when it ran last.
+pub(crate) fn sources_receipt(repo: &Repo, base: &Commit) -> Result<Option<StageReceipt>, OpError> {
+    let Some(entry) = tree::get(repo.store(), base.receipts, "sources")? else { return Ok(None) };
+    Ok(Some(StageReceipt::parse(&repo.store().find(&entry.id)?)?))
 }
 
 /// How many lost things an error names.

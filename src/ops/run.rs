@@ -17,14 +17,15 @@ use crate::object::Kind;
 use crate::object::RootId;
 use crate::object::Write as _;
 use crate::ops::engine;
-use crate::ops::engine::{Plan, Prefix, Rework, Tallies, Wanted};
+use crate::ops::engine::{Dataset, Plan, Prefix, Rework, SourceFile, Tallies, Wanted};
 use crate::ops::error::{ErrorKind, OpError};
-use crate::ops::loss::{known_inputs, no_sources, refuse_loss, refuse_vanished};
+use crate::ops::loss::{known_inputs, no_sources, refuse_loss, refuse_vanished, sources_receipt};
 use crate::ops::progress::Progress;
 use crate::ops::receipting::{Ledgered, Receipting};
 use crate::ops::scratch::Scratch;
 use crate::ops::setup::Setup;
 use crate::record::DriftReport;
+use crate::record::InputSnapshot;
 use crate::record::RunSummary;
 use crate::record::Tool;
 use crate::repo::{Commit, CommitSchema, RefName, Repo, Site};
@@ -36,6 +37,8 @@ use crate::tree;
 pub enum What {
     /// Everything, from files to exports.
     All,
+    /// The source rows alone.
+    Ingest,
     /// Sources and evidence.
     Evidence,
     /// Scored runs, from the evidence of HEAD.
@@ -55,6 +58,7 @@ impl What {
     pub const fn operation(self) -> &'static str {
         match self {
             Self::All => "run-all",
+            Self::Ingest => "ingest",
             Self::Evidence => "build-evidence",
             Self::Score => "score",
             Self::Rag => "export-rag",
@@ -75,6 +79,11 @@ impl What {
         }
     }
 
+    /// Whether it reads source files; the others work on what HEAD holds.
+    const fn reads_sources(self) -> bool {
+        matches!(self, Self::All | Self::Ingest | Self::Evidence)
+    }
+
     /// The stages whose receipts are new, in order.
     const fn stages(self) -> &'static [&'static str] {
         match self {
@@ -87,6 +96,7 @@ impl What {
                 "export-preference",
                 "quarantine",
             ],
+            Self::Ingest => &["sources", "quarantine"],
             Self::Evidence => &["sources", "evidence", "quarantine"],
             Self::Score => &["score", "quarantine"],
             Self::Rag => &["export-rag", "quarantine"],
@@ -180,7 +190,7 @@ pub fn run(
         exports.include_partial = include_partial;
     }
     let setup = Setup::load(&site.dot(), exports)?;
-    let reads_sources = options.what.wanted().evidence;
+    let reads_sources = options.what.reads_sources();
     if reads_sources && !site.has_store() {
         // No store is made for a run that has nothing to work on.
         no_sources(&site.base, &setup, &engine::discover(&site.root, &site.base, &setup.specs)?, None)?;
@@ -197,7 +207,7 @@ pub fn run(
     // A branch that is not there yet begins where HEAD stands.
     let parent = tip.map(CommitId::new).or_else(|| repo.head_commit());
     let base = parent.map(|id| repo.commit(id)).transpose()?;
-    if base.is_none() && !matches!(options.what, What::All | What::Evidence) {
+    if base.is_none() && !reads_sources {
         return Err(OpError::new(
             ErrorKind::Usage,
             format!("{} works on the evidence of HEAD, and there is no commit yet", options.what.operation()),
@@ -357,7 +367,7 @@ fn make(
     let threads = options.threads.unwrap_or(repo.config().run.threads);
     let tmp_dir = scratch.to_owned();
     let wanted = options.what.wanted();
-    if !wanted.evidence {
+    if !options.what.reads_sources() {
         let bases = base.map(|b| b.datasets.clone()).unwrap_or_default();
         let plan = Rework {
             store: repo.store(),
@@ -378,6 +388,24 @@ fn make(
     if !options.accept_source_loss {
         refuse_vanished(&files, &known)?;
     }
+    if options.what == What::Ingest {
+        let made = ingest(repo, setup, base, &known, (files, threads), staging, progress)?;
+        if !options.accept_source_loss
+            && let Some(base) = base
+        {
+            refuse_loss(base, &made.roots, &known, staging)?;
+        }
+        return Ok(made);
+    }
+    // What an ingest changed since the last full run is in the files; what that run knows of them still holds.
+    let mut known_by = base.cloned();
+    while let Some(commit) = &known_by
+        && options.what == What::All
+        && commit.operation == What::Ingest.operation()
+        && let Some(parent) = commit.parents.first()
+    {
+        known_by = Some(repo.commit(*parent)?);
+    }
     let plan = Plan {
         store: repo.store(),
         index_dir: repo.dot().join("index"),
@@ -389,8 +417,9 @@ fn make(
         options: &setup.options,
         wanted,
         threads,
-        base: base
-            .map(|b| (b.datasets.clone(), engine::memo_key(&b.datasets, setup.options.max_pairs_per_task))),
+        base: known_by
+            .map(|b| (engine::memo_key(&b.datasets, setup.options.max_pairs_per_task), b.datasets))
+            .map(|(key, datasets)| (datasets, key)),
         progress,
     };
     let made = engine::run(&plan, staging)?;
@@ -401,6 +430,40 @@ fn make(
     }
     let memo = if wanted == Wanted::ALL { Some(made.memo) } else { None };
     Ok(Made { roots: made.roots, tallies: made.tallies, inputs: made.inputs, memo, computed: made.computed })
+}
+
+/// The dataset `sources` alone; the others are as they were.
+fn ingest(
+    repo: &Repo,
+    setup: &Setup,
+    base: Option<&Commit>,
+    known: &BTreeMap<String, InputSnapshot>,
+    (files, threads): (Vec<SourceFile>, usize),
+    staging: &mut Staging,
+    progress: &dyn Progress,
+) -> Result<Made, OpError> {
+    let mut roots = base.map(|b| b.datasets.clone()).unwrap_or_default();
+    let receipt = base.map(|base| sources_receipt(repo, base)).transpose()?.flatten();
+    let sources = Dataset::Sources.name();
+    // What a receipt says of files speaks of the dataset that it put out, and of no other.
+    let receipt = receipt.filter(|receipt| {
+        roots.get(sources).is_some_and(|root| receipt.outputs.iter().any(|output| output.root == *root))
+    });
+    let prefix =
+        |input: &InputSnapshot| Prefix { hash: *input.root.object(), bytes: input.bytes, units: input.rows };
+    let plan = engine::Ingest {
+        store: repo.store(),
+        files: &files,
+        base: (roots.get(sources).filter(|_| receipt.is_some()))
+            .map(|root| (*root, known.iter().map(|(name, input)| (name.clone(), prefix(input))).collect())),
+        same_cut: receipt.is_some_and(|r| r.config_id == setup.config_id() && r.tool == tool()),
+        threads,
+        progress,
+    };
+    let made = engine::ingest(&plan, staging)?;
+    roots.insert(sources.to_owned(), made.root);
+    let tallies = Tallies { sources: made.tally, ..Tallies::default() };
+    Ok(Made { roots, tallies, inputs: made.inputs, memo: None, computed: made.read })
 }
 
 /// A tree from file name to raw text.
@@ -427,6 +490,7 @@ fn default_message(what: What, summary: &RunSummary) -> String {
             m.p4_sft_rows,
             m.p4_pref_pairs
         ),
+        What::Ingest => format!("ingest: {} rows", summary.totals.rows_in),
         What::Evidence => format!("build-evidence: {} records", m.p2_evidence_rows),
         What::Score => {
             format!("score: {} accepted, {} partial, {} rejected", m.p3_accepted, m.p3_partial, m.p3_rejected)

@@ -23,6 +23,11 @@ impl<'a, S: ?Sized> Shared<'a, S> {
     pub fn new(store: &'a mut S) -> Self {
         Self { store: RefCell::new(store) }
     }
+
+    /// Uses the store itself, between two calls of whoever reads and writes through this.
+    pub fn with<T>(&self, work: impl FnOnce(&mut S) -> T) -> T {
+        work(&mut self.store.borrow_mut())
+    }
 }
 
 impl<S: Exists + ?Sized> Exists for Shared<'_, S> {

@@ -377,8 +377,14 @@ fn move_head(rng: &mut Rng, place: &Place) {
     repo.store().publish(None, request).expect("moved");
 }
 
-/// Runs what is needed to bring HEAD up to date, in one command or stage by stage.
-fn bring_up_to_date(rng: &mut Rng, place: &Place, only_derived: bool, lost: bool) -> &'static str {
+/// Runs what is needed to bring HEAD up to date, in one command or stage by stage; sometimes the source rows are stored
+/// beforehand, and then what was made of them is returned.
+fn bring_up_to_date(
+    rng: &mut Rng,
+    place: &Place,
+    only_derived: bool,
+    lost: bool,
+) -> (&'static str, Option<Result_>) {
     let mut options = RunOptions::new(What::All);
     options.accept_source_loss = lost;
     options.threads = Some(1 + rng.below(3));
@@ -393,11 +399,16 @@ fn bring_up_to_date(rng: &mut Rng, place: &Place, only_derived: bool, lost: bool
         2 if has_head => (&[What::Evidence, What::Score, What::Exports], "stage by stage"),
         _ => (&[What::All], "run-all"),
     };
-    for what in whats {
-        options.what = *what;
+    let mut run = |what: What| {
+        options.what = what;
         place.try_run(&options).unwrap_or_else(|e| panic!("{}: {e}", what.operation()));
-    }
-    how
+    };
+    let ingested = (rng.below(3) == 0).then(|| {
+        run(What::Ingest);
+        result(place)
+    });
+    whats.iter().copied().for_each(run);
+    (how, ingested)
 }
 
 fn history(seed: u64, steps: usize) {
@@ -431,9 +442,14 @@ fn history(seed: u64, steps: usize) {
                 || what.starts_with("max_pairs");
         }
         world.write(&place);
-        let how = bring_up_to_date(rng, &place, only_derived && number > 0, lost);
-        writeln!(log, "-> {how}").expect("written");
+        let (how, ingested) = bring_up_to_date(rng, &place, only_derived && number > 0, lost);
+        writeln!(log, "-> {}{how}", if ingested.is_some() { "ingest, " } else { "" }).expect("written");
         let (stepped, rebuilt) = (result(&place), world.rebuilt());
+        if let Some(ingested) = ingested {
+            let sources = |result: &Result_| result.datasets.get("sources").copied();
+            assert_eq!(sources(&ingested), sources(&rebuilt), "seed {seed}, step {number}: ingest\n{log}");
+            assert_eq!(ingested.stages["sources"], rebuilt.stages["sources"], "seed {seed}: ingest\n{log}");
+        }
         if stepped != rebuilt {
             let keep = dir.keep();
             let differ: Vec<_> = rebuilt

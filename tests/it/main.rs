@@ -15,6 +15,7 @@ mod graph;
 mod handoff;
 mod history_format;
 mod incremental;
+mod ingest;
 mod json;
 mod real;
 mod records;

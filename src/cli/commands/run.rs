@@ -49,6 +49,19 @@ pub struct RunAllArgs {
     include_partial: bool,
 }
 
+/// Store the source rows, and nothing else
+///
+/// Reads what is new in the source files and commits the dataset `sources` with its receipt; all other datasets stay as
+/// they are. For keeping logs safe at once: the next `run-all` goes on from there.
+#[derive(Clone, Debug, clap::Args)]
+pub struct IngestArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Go on although known source files or rows are gone; history keeps them
+    #[arg(long)]
+    accept_source_loss: bool,
+}
+
 /// Read the sources and build evidence, and nothing else
 #[derive(Clone, Debug, clap::Args)]
 pub struct BuildEvidenceArgs {
@@ -104,6 +117,12 @@ pub(super) fn run_all(context: &Context, args: RunAllArgs) -> Result<Outcome, Co
     let mut options = options(What::All, args.common);
     options.accept_source_loss = args.accept_source_loss;
     options.include_partial = args.include_partial.then_some(true);
+    run(context, &options)
+}
+
+pub(super) fn ingest(context: &Context, args: IngestArgs) -> Result<Outcome, CommandError> {
+    let mut options = options(What::Ingest, args.common);
+    options.accept_source_loss = args.accept_source_loss;
     run(context, &options)
 }
 
@@ -189,8 +208,14 @@ fn render(context: &Context, report: &RunReport) -> String {
         }
         writeln!(text).ok();
     }
-    let c = &report.summary.categories;
     writeln!(text).ok();
+    if report.operation == What::Ingest.operation() {
+        let (stored, read) = (human_bytes(report.bytes_stored), report.units_computed);
+        writeln!(text, "  stored   {stored}; {read} rows read, the others known").ok();
+        writeln!(text, "\nnext: `distill run-all` makes evidence, scores and exports of them").ok();
+        return text;
+    }
+    let c = &report.summary.categories;
     writeln!(
         text,
         "  scored   {} accepted, {} partially accepted, {} rejected, {} need a person",

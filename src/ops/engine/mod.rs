@@ -10,6 +10,7 @@ mod edits;
 pub(crate) mod exports;
 mod facts;
 mod feed;
+mod ingest;
 pub(crate) mod inputs;
 mod ledger;
 mod maker;
@@ -23,6 +24,7 @@ pub(crate) mod tally;
 pub(crate) mod worker;
 
 pub(crate) use edits::Dataset;
+pub(crate) use ingest::{Ingest, ingest};
 pub(crate) use inputs::{Prefix, SourceFile, discover};
 pub(crate) use maker::Wanted;
 pub(crate) use memo::{MemoWriter, path as memo_path};

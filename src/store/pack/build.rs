@@ -112,7 +112,10 @@ impl BlockBuilder {
     }
 
     /// As [`Self::finish`], and the builder can be used again.
-    pub(in crate::store) fn drain(&mut self) -> Result<Vec<SealedBlock>, StoreError> {
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn drain(&mut self) -> Result<Vec<SealedBlock>, StoreError> {
         self.seal_open(Kind::Data)?;
         self.seal_open(Kind::Node)?;
         Ok(self.take_sealed())
