@@ -106,6 +106,15 @@ pub trait Find {
     /// # Errors
     /// [`OdbError::Corrupt`] when the stored bytes do not hash to `id`; otherwise when the store cannot be read.
     fn try_find(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, OdbError>;
+
+    /// [`Self::try_find`] for each of `ids`, in their order, all in memory at once. A store may answer faster than one by
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Self::try_find`], for any of them.
+    fn try_find_many(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectBytes>>, OdbError> {
+        ids.iter().map(|id| self.try_find(id)).collect()
+    }
 }
 
 /// Comforts over [`Find`].

@@ -207,7 +207,28 @@ impl Store {
 
     /// As [`Find::try_find`], with the store's own error.
     pub(super) fn read(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, StoreError> {
+        if let Some((reader, entry)) = self.snapshot().find_unchecked(id)
+            && let Ok(bytes) = self.read_entry(&reader, &entry)
+        {
+            return Ok(Some(bytes));
+        }
         self.search(id, |reader, _, entry| self.read_entry(reader, entry))
+    }
+}
+
+impl Snapshot {
+    /// Where `id` probably lies; `None` also where only a careful look can say. What is found must be hashed.
+    pub(super) fn find_unchecked(&self, id: &ObjectId) -> Option<(Arc<PackReader>, Entry)> {
+        for slot in self.packs.iter().rev() {
+            let reader = slot.reader().ok()?;
+            if reader.is_tombstone(id) {
+                return None;
+            }
+            if let Some(entry) = reader.lookup_unchecked(id) {
+                return Some((reader, entry));
+            }
+        }
+        None
     }
 }
 
@@ -242,5 +263,9 @@ impl Exists for Store {
 impl Find for Store {
     fn try_find(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, OdbError> {
         Ok(self.read(id)?)
+    }
+
+    fn try_find_many(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectBytes>>, OdbError> {
+        Ok(self.read_many(ids)?)
     }
 }

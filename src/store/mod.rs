@@ -13,6 +13,7 @@ mod hold;
 mod init;
 mod lock;
 mod lookup;
+mod many;
 mod map;
 mod merge;
 mod opened;

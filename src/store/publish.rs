@@ -27,7 +27,7 @@ use super::operation::Operation;
 use super::operation::PackEntry;
 use super::operation::Published;
 use super::oplog::operation_path;
-use super::pack::check_pack;
+use super::pack::check_written;
 use super::redb;
 use super::refname::check_ref_name;
 use super::staging::Staging;
@@ -198,7 +198,7 @@ impl Incoming {
     /// Seals a staging, and reads back and hashes what the disk now holds: what is damaged is not published.
     fn take(&mut self, staging: &mut Staging) -> Result<(), StoreError> {
         for pack in staging.seal()? {
-            let check = check_pack(&pack.path, &pack.entry.id);
+            let check = check_written(&pack.path, &pack.entry.id);
             if let Some((object, detail)) = check.findings.into_iter().next() {
                 let place = pack.path.clone();
                 return Err(match object {

@@ -45,7 +45,7 @@ fn units() -> Vec<(Kind, Vec<u8>, usize)> {
         .collect();
     units.push((Kind::Data, Vec::new(), 1));
     units.push((Kind::Data, (0..=255).collect(), 1));
-    units.push((Kind::Data, b"0123456789abcdef".to_vec(), 4500));
+    units.push((Kind::Data, b"0123456789abcdef".to_vec(), 18_000));
     units
 }
 

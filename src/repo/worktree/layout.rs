@@ -19,11 +19,16 @@ use std::collections::BTreeMap;
 use super::error::WorktreeError;
 use super::transaction::Transaction;
 use crate::object::Find;
-use crate::object::FindExt as _;
 use crate::object::ObjectId;
+use crate::object::OdbError;
 use crate::object::RootId;
 use crate::record::RecordKey;
 use crate::tree;
+
+/// Rows are read in batches of about so many bytes, so that a block is unpacked once for all its rows …
+const BATCH_BYTES: u64 = 16 << 20;
+/// … and of so many rows at most.
+const BATCH_ROWS: usize = 16 << 10;
 
 /// The file of a dataset that is one file.
 pub fn single_file(dataset: &str) -> Option<&'static str> {
@@ -113,20 +118,34 @@ fn for_each_line(
     root: RootId,
     mut write: impl FnMut(&str, &[u8]) -> Result<(), WorktreeError>,
 ) -> Result<u64, WorktreeError> {
-    let mut line = Vec::new();
-    let mut rows = 0;
-    for entry in tree::iter(find, root) {
-        let entry = entry?;
-        let Some(file) = file_of(dataset, &entry.key) else {
-            return Err(WorktreeError::NoPlace { dataset: dataset.to_owned(), key: entry.key });
-        };
-        line.clear();
-        line.extend_from_slice(&find.find(&entry.id)?);
-        line.push(b'\n');
-        write(&file, &line)?;
-        rows += 1;
+    let mut entries = tree::iter(find, root);
+    let (mut line, mut rows) = (Vec::new(), 0);
+    loop {
+        let mut batch: Vec<tree::Entry> = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && batch.len() < BATCH_ROWS
+            && let Some(entry) = entries.next().transpose()?
+        {
+            bytes += entry.bytes;
+            batch.push(entry);
+        }
+        if batch.is_empty() {
+            return Ok(rows);
+        }
+        let ids: Vec<_> = batch.iter().map(|entry| entry.id).collect();
+        for (entry, object) in batch.into_iter().zip(find.try_find_many(&ids)?) {
+            let Some(object) = object else { return Err(OdbError::NotFound { id: entry.id }.into()) };
+            let Some(file) = file_of(dataset, &entry.key) else {
+                return Err(WorktreeError::NoPlace { dataset: dataset.to_owned(), key: entry.key });
+            };
+            line.clear();
+            line.extend_from_slice(&object);
+            line.push(b'\n');
+            write(&file, &line)?;
+            rows += 1;
+        }
     }
-    Ok(rows)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Gathering objects into compressed blocks, in the worker that made them.
 //!
-//! Rests on zstd. Invariant: which objects share a block depends on the order of `push` alone, so the same objects in
+//! Rests on zstd. Invariants: a block is unpacked again and compared as soon as it is made; which objects share a block depends on the order of `push` alone, so the same objects in
 //! the same order give the same blocks on any machine.
+
+use std::io;
 
 use rustc_hash::FxHashSet;
 
@@ -9,6 +11,7 @@ use super::format::DATA_BLOCK_BYTES;
 use super::format::NODE_BLOCK_BYTES;
 use super::format::OBJECT_BYTES_MAX;
 use super::format::ZSTD_LEVEL;
+use super::read::unpack;
 use crate::object::Kind;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
@@ -170,7 +173,11 @@ impl BlockBuilder {
         };
         let packed = compressor.compress(bytes).map_err(fail)?;
         let unpacked_len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        Ok(SealedBlock { kind, packed, unpacked_len, slots })
+        // Before anything is published: what was packed can be unpacked. That the disk has it is checked at the end.
+        if unpack(&packed, unpacked_len).is_ok_and(|unpacked| unpacked == bytes) {
+            return Ok(SealedBlock { kind, packed, unpacked_len, slots });
+        }
+        Err(fail(io::Error::other("what was packed does not unpack to the same bytes")))
     }
 }
 
@@ -186,19 +193,19 @@ mod tests {
     fn blocks_fill_to_their_target_and_large_objects_stand_alone() {
         let mut builder = BlockBuilder::new();
         for n in 0..100 {
-            builder.push(Kind::Data, id(n), &[7; 1000]).expect("fits");
-            builder.push(Kind::Data, id(n), &[7; 1000]).expect("a repeat is nothing");
+            builder.push(Kind::Data, id(n), &[7; 4000]).expect("fits");
+            builder.push(Kind::Data, id(n), &[7; 4000]).expect("a repeat is nothing");
         }
-        builder.push(Kind::Data, id(1000), &vec![1; 70_000]).expect("fits");
+        builder.push(Kind::Data, id(1000), &vec![1; 270_000]).expect("fits");
         builder.push(Kind::Node, id(1001), &[1; 10]).expect("fits");
         let blocks = builder.finish().expect("compresses");
         let shape: Vec<_> = blocks.iter().map(|b| (b.kind, b.objects(), b.unpacked_len)).collect();
         assert_eq!(
             shape,
             [
-                (Kind::Data, 65, 65_000),
-                (Kind::Data, 1, 70_000),
-                (Kind::Data, 35, 35_000),
+                (Kind::Data, 65, 260_000),
+                (Kind::Data, 1, 270_000),
+                (Kind::Data, 35, 140_000),
                 (Kind::Node, 1, 10)
             ]
         );

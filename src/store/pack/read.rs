@@ -1,8 +1,8 @@
 //! Reading a pack: one small read to find an object, one block to unpack.
 //!
 //! Rests on positioned reads, never on mapped memory. Invariants: footer, tombstones and fan-out are checked when the
-//! pack is opened, a bucket of the table when it is read, an object's bytes (by the store) when they are returned; no
-//! length from the file is believed before it is compared with the file.
+//! pack is opened, a bucket of the table before anything is said of it (but for rows whose object is hashed at once,
+//! which proves them), an object's bytes (by the store) when they are returned; no length from the file is believed before it is compared with the file.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -153,18 +153,13 @@ impl PackReader {
         {
             return Ok(None);
         }
-        let rows = self.bucket(format::bucket_of(id, self.footer.fan_bits))?;
-        let (mut low, mut high) = (0, rows.len() / format::ENTRY_LEN);
-        while low < high {
-            let middle = low.midpoint(high);
-            let row = &rows[middle * format::ENTRY_LEN..][..format::ENTRY_LEN];
-            match row[..32].cmp(id.as_bytes()) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Ok(Some(Entry::decode(row))),
-            }
-        }
-        Ok(None)
+        Ok(find_row(&self.bucket(format::bucket_of(id, self.footer.fan_bits))?, id))
+    }
+
+    /// Where `id` probably lies: the row is not held against its check. For whoever hashes the object all the same, and
+    /// asks [`Self::lookup`] where that fails or nothing is found.
+    pub(in crate::store) fn lookup_unchecked(&self, id: &ObjectId) -> Option<Entry> {
+        find_row(&self.bucket_rows(format::bucket_of(id, self.footer.fan_bits)).ok()?, id)
     }
 
     /// Appends up to `limit` ids from `low` to `high` (both included) to `out`, in order.
@@ -196,12 +191,21 @@ impl PackReader {
     }
 
     fn bucket(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
+        let rows = self.bucket_rows(bucket)?;
+        if format::bucket_check(&rows) == self.fan_out[bucket].1 {
+            Ok(rows)
+        } else {
+            Err(self.damaged_bucket(bucket))
+        }
+    }
+
+    fn bucket_rows(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
         let start = bucket.checked_sub(1).map_or(0, |before| self.fan_out[before].0);
-        let (end, check) = self.fan_out[bucket];
+        let (end, _) = self.fan_out[bucket];
         let mut rows = vec![0; (end - start) as usize * format::ENTRY_LEN];
         let at = self.footer.entries_at() + u64::from(start) * format::ENTRY_LEN as u64;
         self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
-        if format::bucket_check(&rows) == check { Ok(rows) } else { Err(self.damaged_bucket(bucket)) }
+        Ok(rows)
     }
 
     /// What is said of a bucket that does not match its check.
@@ -262,6 +266,21 @@ impl PackReader {
     }
 }
 
+/// The row of `id` among those of its bucket.
+fn find_row(rows: &[u8], id: &ObjectId) -> Option<Entry> {
+    let (mut low, mut high) = (0, rows.len() / format::ENTRY_LEN);
+    while low < high {
+        let middle = low.midpoint(high);
+        let row = &rows[middle * format::ENTRY_LEN..][..format::ENTRY_LEN];
+        match row[..32].cmp(id.as_bytes()) {
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+            std::cmp::Ordering::Equal => return Some(Entry::decode(row)),
+        }
+    }
+    None
+}
+
 /// The object of `entry` in its unpacked block, hashed again.
 pub(in crate::store) fn slice_of(
     block: &Arc<Vec<u8>>,
@@ -275,7 +294,7 @@ pub(in crate::store) fn slice_of(
 }
 
 /// The bytes of `entry` in its unpacked block, if they hash to its name.
-pub(super) fn checked<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
+pub(in crate::store) fn checked<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
     let start = entry.offset as usize;
     let bytes = start
         .checked_add(entry.len as usize)
