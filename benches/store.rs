@@ -1,0 +1,288 @@
+//! What the store costs: rows kept, a second version, verification, checkout, diff, and small questions.
+//!
+//! `cargo bench --bench store` prints medians, with `git add` and `git commit` over the same files in the same run where
+//! git is there. `DISTILL_BENCH_ROWS` sets the rows of the sample (20,000), `DISTILL_BENCH_TIMES` how often each thing is
+//! done (3). CPU time is that of the program alone, user and system, from `/proc/self/stat` (ticks of 10 ms, so that
+//! small samples are coarse). Rests on the program itself, as a user starts it. `docs/benchmarks.md` keeps one output.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+type Done<T> = Result<T, Box<dyn Error>>;
+
+/// Times a question that takes milliseconds is asked.
+const QUESTIONS: usize = 21;
+/// Rows that differ between the two commits that are compared.
+const CHANGES: usize = 100;
+/// One row in so many is changed for a second version.
+const CHANGED_EACH: usize = 333;
+
+fn main() -> Done<()> {
+    let mut out = io::stdout().lock();
+    let rows: u32 = setting("DISTILL_BENCH_ROWS", 20_000)?;
+    let times: usize = setting("DISTILL_BENCH_TIMES", 3)?;
+    let sample = Place::new()?;
+    sample.distill(&["sample", "fixtures/lakehouse", "--rows", &rows.to_string()])?;
+    let input = bytes_below(&sample.sources())?;
+    writeln!(out, "sample                    {rows} rows, {:.1} MB, medians of {times}", mb(input))?;
+
+    let git = median(times, || sample.copy()?.git())?;
+    if let Some((cpu, bytes)) = git {
+        line(&mut out, "git add, git commit", cpu, bytes, input)?;
+    }
+    let mut kept = sample.copy()?;
+    let first = median(times, || {
+        kept = sample.copy()?;
+        kept.ingest()
+    })?;
+    line(&mut out, "ingest", first.0, first.1, input)?;
+    if let Some((cpu, _)) = git {
+        writeln!(out, "  CPU, of git's           {:>8.2}", first.0 / cpu)?;
+    }
+    let versions: [(&str, fn(&str) -> String); 3] =
+        [("0.3 % appended", appended), ("0.3 % edited, together", together), ("0.3 % edited, apart", apart)];
+    for (name, edit) in versions {
+        let (cpu, bytes) = median(times, || {
+            let place = kept.copy()?;
+            place.edit(edit)?;
+            place.ingest()
+        })?;
+        let growth = bytes - first.1;
+        writeln!(
+            out,
+            "{name:<24}{cpu:>8.2} s CPU {:>8.2} MB  {:>5.2} of the first",
+            mb(growth),
+            cpu / first.0
+        )?;
+    }
+
+    let compared = kept.copy()?;
+    compared.edit(few)?;
+    compared.ingest()?;
+    let report = compared.json(&["diff", "HEAD~1", "HEAD", "--records"])?;
+    let changed = report["records"].as_array().map_or(0, Vec::len);
+    let wall = compared.asked(&["diff", "HEAD~1", "HEAD"])?;
+    let records = compared.asked(&["diff", "HEAD~1", "HEAD", "--records"])?;
+    writeln!(out, "diff, {changed} rows changed   {:>8} nodes read", report["nodes_read"])?;
+    writeln!(out, "  counts                {wall:>8.1} ms")?;
+    writeln!(out, "  --records             {records:>8.1} ms")?;
+    let id = report["records"][0]["after"].as_str().unwrap_or_default().to_owned();
+
+    sample.distill(&["run-all"])?;
+    let store = bytes_below(&sample.path().join(".distill"))?;
+    writeln!(out, "run-all, whole store    {:>8.1} MB {:>14.2} of the input", mb(store), store / input)?;
+    let content = sample.json(&["verify"])?["covered"]["packed_bytes"].as_f64().unwrap_or(0.0);
+    let verify = median(times, || Ok(cpu_of(|| sample.distill(&["verify"]))?.0))?;
+    writeln!(out, "verify                  {:>8.1} MB/s of content for each core", mb(content) / verify)?;
+    let (wall, written) = median(times, || {
+        let target = TempDir::new()?;
+        let folder = target.path().join("out");
+        let start = Instant::now();
+        sample.distill(&["checkout", "HEAD", "--to", &folder.to_string_lossy()])?;
+        Ok((start.elapsed().as_secs_f64(), bytes_below(&folder.join("exports"))?))
+    })?;
+    writeln!(out, "checkout of exports     {:>8.1} MB/s, {:.1} MB", mb(written) / wall, mb(written))?;
+    writeln!(out, "cat of a record         {:>8.1} ms", compared.asked(&["cat", &id])?)?;
+    writeln!(out, "log -n 1                {:>8.1} ms", sample.asked(&["log", "-n", "1"])?)?;
+    writeln!(
+        out,
+        "--version               {:>8.1} ms: what starting the program takes",
+        sample.asked(&["--version"])?
+    )?;
+    Ok(())
+}
+
+fn line(out: &mut impl Write, name: &str, cpu: f64, bytes: f64, input: f64) -> io::Result<()> {
+    writeln!(out, "{name:<24}{cpu:>8.2} s CPU {:>8.1} MB  {:>5.2} of the input", mb(bytes), bytes / input)
+}
+
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> Done<T>
+where
+    T::Err: Error + 'static,
+{
+    std::env::var(name).map_or(Ok(default), |text| Ok(text.parse()?))
+}
+
+fn mb(bytes: f64) -> f64 {
+    bytes / 1e6
+}
+
+/// One row of `text` in so many, made another row.
+fn changed(text: &str, each: usize) -> impl Iterator<Item = String> {
+    text.lines().step_by(each).map(|line| line.replacen('{', "{ ", 1))
+}
+
+fn appended(text: &str) -> String {
+    let mut all = text.to_owned();
+    if !all.ends_with('\n') {
+        all.push('\n');
+    }
+    changed(text, CHANGED_EACH).for_each(|line| all += &(line + "\n"));
+    all
+}
+
+fn together(text: &str) -> String {
+    let count = text.lines().count() / CHANGED_EACH;
+    edited(text, |number| number < count)
+}
+
+fn apart(text: &str) -> String {
+    edited(text, |number| number % CHANGED_EACH == 0)
+}
+
+/// The share of one file, where there are twelve.
+fn few(text: &str) -> String {
+    let each = text.lines().count() / CHANGES.div_ceil(12) + 1;
+    edited(text, |number| number % each == 0)
+}
+
+fn edited(text: &str, chosen: impl Fn(usize) -> bool) -> String {
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.map(|(n, line)| if chosen(n) { line.replacen('{', "{ ", 1) } else { line.to_owned() }).collect()
+}
+
+/// A repository with this one's configuration; gone when it is dropped.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Done<Self> {
+        let place = Self { folder: TempDir::new()? };
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(".distill");
+        for part in ["config.toml", "policy.toml", "sources"] {
+            copy(&from.join(part), &place.path().join(".distill").join(part))?;
+        }
+        Ok(place)
+    }
+
+    fn copy(&self) -> Done<Self> {
+        let place = Self { folder: TempDir::new()? };
+        copy(self.path(), place.path())?;
+        Ok(place)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.path().join("fixtures/lakehouse")
+    }
+
+    fn edit(&self, edit: fn(&str) -> String) -> Done<()> {
+        for file in fs::read_dir(self.sources().join("data/_kb"))? {
+            let path = file?.path();
+            // Broken rows stay as broken as they are: what is no text is left alone.
+            if let Ok(text) = fs::read_to_string(&path) {
+                fs::write(&path, edit(&text))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+        command.args(args).arg("--quiet").current_dir(self.path()).stdout(Stdio::null());
+        command
+    }
+
+    fn distill(&self, args: &[&str]) -> Done<()> {
+        let status = self.command(args).status()?;
+        if status.success() { Ok(()) } else { Err(format!("distill {args:?}: {status}").into()) }
+    }
+
+    fn json(&self, args: &[&str]) -> Done<Value> {
+        let output = self.command(args).arg("--json").stdout(Stdio::piped()).output()?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// CPU seconds of an ingest, and the bytes of the packs after it.
+    fn ingest(&self) -> Done<(f64, f64)> {
+        let args = ["ingest", "--accept-source-loss", "--no-files"];
+        let (cpu, ()) = cpu_of(|| self.distill(&args))?;
+        Ok((cpu, bytes_below(&self.path().join(".distill/packs"))?))
+    }
+
+    /// The same for git; nothing where there is no git.
+    fn git(&self) -> Done<Option<(f64, f64)>> {
+        let git = |args: &[&str]| {
+            let mut command = Command::new("git");
+            command.args(["-c", "gc.auto=0", "-c", "user.name=bench", "-c", "user.email=bench@localhost"]);
+            command.args(args).current_dir(self.sources()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status()
+        };
+        if git(&["init", "-q"]).is_err() {
+            return Ok(None);
+        }
+        let (cpu, ()) = cpu_of(|| {
+            let ended = git(&["add", "-A"])?.success() && git(&["commit", "-qm", "one"])?.success();
+            if ended { Ok(()) } else { Err("git failed".into()) }
+        })?;
+        Ok(Some((cpu, bytes_below(&self.sources().join(".git"))?)))
+    }
+
+    /// Milliseconds from the start of the program to its end, in the median.
+    fn asked(&self, args: &[&str]) -> Done<f64> {
+        median(QUESTIONS, || {
+            let start = Instant::now();
+            self.distill(args)?;
+            Ok(start.elapsed().as_secs_f64() * 1000.0)
+        })
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Done<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap_or(to))?;
+        fs::copy(from, to)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes for people")]
+fn bytes_below(folder: &Path) -> Done<f64> {
+    let mut bytes = 0.0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { bytes_below(&entry.path())? } else { meta.len() as f64 };
+    }
+    Ok(bytes)
+}
+
+/// What `work` returns, and the CPU seconds of the programs that it started and waited for.
+fn cpu_of<T>(work: impl FnOnce() -> Done<T>) -> Done<(f64, T)> {
+    let children = || -> Done<f64> {
+        let stat = fs::read_to_string("/proc/self/stat")?;
+        // The name in brackets may hold anything; what follows it is numbers. cutime and cstime are fields 16 and 17.
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: f64 = rest.split_whitespace().skip(13).take(2).filter_map(|n| n.parse::<f64>().ok()).sum();
+        Ok(ticks / 100.0)
+    };
+    let before = children()?;
+    let value = work()?;
+    Ok((children()? - before, value))
+}
+
+fn median<T: PartialOrd + Copy>(times: usize, mut work: impl FnMut() -> Done<T>) -> Done<T> {
+    let mut all = (0..times.max(1)).map(|_| work()).collect::<Done<Vec<_>>>()?;
+    all.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    Ok(all[all.len() / 2])
+}
