@@ -15,10 +15,12 @@
 //! | `sources` | `data/sources/<path>`, percent-encoded as in the key |
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::error::WorktreeError;
 use super::transaction::Transaction;
 use crate::object::Find;
+use crate::object::ObjectBytes;
 use crate::object::ObjectId;
 use crate::object::OdbError;
 use crate::object::RootId;
@@ -111,15 +113,44 @@ pub fn digests(
     Ok(hashers.into_iter().map(|(file, hasher)| (file, digest(hasher))).collect())
 }
 
-/// Calls `write` with the file and the bytes of each line of a dataset, in key order.
+/// Calls `write` with the file and the bytes of each line of a dataset, in key order; while it writes one batch of rows,
+/// the next is read.
 fn for_each_line(
     find: &dyn Find,
     dataset: &str,
     root: RootId,
-    mut write: impl FnMut(&str, &[u8]) -> Result<(), WorktreeError>,
+    mut write: impl FnMut(&str, &[u8]) -> Result<(), WorktreeError> + Send,
 ) -> Result<u64, WorktreeError> {
+    std::thread::scope(|scope| {
+        let (sender, batches) = sync_channel::<Batch>(1);
+        let writer = scope.spawn(move || {
+            let (mut line, mut rows) = (Vec::new(), 0);
+            for (key, object) in batches.into_iter().flatten() {
+                let Some(file) = file_of(dataset, &key) else {
+                    return Err(WorktreeError::NoPlace { dataset: dataset.to_owned(), key });
+                };
+                line.clear();
+                line.extend_from_slice(&object);
+                line.push(b'\n');
+                write(&file, &line)?;
+                rows += 1;
+            }
+            Ok(rows)
+        });
+        let read = read_batches(find, root, &sender);
+        drop(sender);
+        let rows = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        read?;
+        Ok(rows)
+    })
+}
+
+/// Keys with their rows, in key order.
+type Batch = Vec<(String, ObjectBytes)>;
+
+/// Reads all rows, until nobody takes them.
+fn read_batches(find: &dyn Find, root: RootId, sender: &SyncSender<Batch>) -> Result<(), WorktreeError> {
     let mut entries = tree::iter(find, root);
-    let (mut line, mut rows) = (Vec::new(), 0);
     loop {
         let mut batch: Vec<tree::Entry> = Vec::new();
         let mut bytes = 0;
@@ -131,19 +162,16 @@ fn for_each_line(
             batch.push(entry);
         }
         if batch.is_empty() {
-            return Ok(rows);
+            return Ok(());
         }
         let ids: Vec<_> = batch.iter().map(|entry| entry.id).collect();
-        for (entry, object) in batch.into_iter().zip(find.try_find_many(&ids)?) {
-            let Some(object) = object else { return Err(OdbError::NotFound { id: entry.id }.into()) };
-            let Some(file) = file_of(dataset, &entry.key) else {
-                return Err(WorktreeError::NoPlace { dataset: dataset.to_owned(), key: entry.key });
-            };
-            line.clear();
-            line.extend_from_slice(&object);
-            line.push(b'\n');
-            write(&file, &line)?;
-            rows += 1;
+        let rows = batch.into_iter().zip(find.try_find_many(&ids)?).map(|(entry, object)| match object {
+            Some(object) => Ok((entry.key, object)),
+            None => Err(OdbError::NotFound { id: entry.id }),
+        });
+        if sender.send(rows.collect::<Result<_, _>>()?).is_err() {
+            // The writer failed, and says why.
+            return Ok(());
         }
     }
 }

@@ -85,6 +85,10 @@ pub(crate) fn ingest(plan: &Ingest<'_>, staging: &mut Staging) -> Result<Ingeste
 }
 
 /// Writes blocks and edits as they come, in the order of keys.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "threads that wait to send stop when the receivers are dropped"
+)]
 fn take_in(
     plan: &Ingest<'_>,
     base: Option<RootId>,
