@@ -79,7 +79,7 @@ pub(super) fn answer_usage(error: &clap::Error) {
 }
 
 /// Without control characters, which a name from the command line or from a file may bring to the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' && c != '\t' { out.extend(c.escape_default()) } else { out.push(c) }

@@ -1,7 +1,12 @@
-//! `health`: what every spec reads of its stream and what it leaves, over the files as they are now.
+//! `health`: what every spec reads of its stream and what it leaves, over the files as they are now, and what changed
+//! between the last two runs.
 //!
-//! Rests on the counting of `pipeline::source` and the engine's reader. Invariants: nothing is written; memory is bounded
-//! by the distinct names that the counts tell apart.
+//! Rests on the counting of `pipeline::source`, on the engine's reader, and on what runs recorded. Invariants: nothing is
+//! written; memory is bounded by the distinct names that the counts tell apart.
+
+mod history;
+
+pub use history::{RunName, Runs};
 
 use std::collections::BTreeMap;
 
@@ -15,12 +20,15 @@ use crate::ops::engine::inputs::read_units;
 use crate::ops::setup::Setup;
 use crate::pipeline::evidence::Field;
 use crate::pipeline::policy::Words;
+use crate::pipeline::shift::{self, Change};
 use crate::pipeline::signals::Level;
 use crate::pipeline::source::Coverage;
 use crate::pipeline::source::KeySeen;
+use crate::pipeline::source::KindSeen;
 use crate::pipeline::source::Tally;
 use crate::pipeline::source::UnitInput;
 use crate::pipeline::source::decode::BAD_COMPRESSION;
+use crate::record::StreamCoverage;
 use crate::repo::Site;
 
 /// The streams of a configuration.
@@ -28,6 +36,10 @@ use crate::repo::Site;
 pub struct Health {
     /// One line a spec, in order of name.
     pub items: Vec<StreamHealth>,
+    /// The runs whose recorded coverage is compared; null before the first.
+    pub runs: Option<Runs>,
+    /// Whether a member, a field or a kind of row came or went between them, in any stream that is shown.
+    pub alarm: bool,
 }
 
 /// One stream.
@@ -43,18 +55,32 @@ pub struct StreamHealth {
     pub units: u64,
     /// Records made of them, duplicates included.
     pub records: u64,
+    /// Bytes of all members of the rows, in canonical form.
+    pub bytes: u64,
+    /// Those of them that are in members that an expression reads.
+    pub bytes_read: u64,
+    /// Distinct members of the rows.
+    pub keys: u64,
+    /// Those of them that an expression reads.
+    pub keys_read: u64,
     /// Every evidence field, in the order of the format.
     pub coverage: Vec<FieldCoverage>,
     /// Members of the rows that no expression reads.
     pub unread: Vec<KeySeen>,
     /// How often a member beyond those that are told apart was there.
     pub other_keys: u64,
+    /// Members whose values tell kinds of rows apart.
+    pub kinds: Vec<KindSeen>,
     /// Verdict words that the policy does not know, by field: each sends its run to a person.
     pub unknown_verdicts: BTreeMap<String, BTreeMap<String, u64>>,
     /// Units left out, by rule.
     pub skipped: BTreeMap<String, u64>,
     /// Units refused, by reason.
     pub quarantined: BTreeMap<String, u64>,
+    /// What came and went between the last two runs; null where there are no two to compare.
+    pub changes: Option<Vec<Change>>,
+    /// Whether the spec means something else than it did in the earlier of them.
+    pub spec_changed: bool,
 }
 
 /// How often an evidence field is filled.
@@ -87,6 +113,7 @@ pub fn health(site: &Site, streams: &[String], progress: &dyn Progress) -> Resul
     }
     let files = engine::discover(&site.root, &site.base, &setup.specs)?;
     let lookups = engine::load_lookups(&setup.specs, &files)?;
+    let recorded = history::recorded(site)?;
     let mut items = Vec::new();
     for (index, (name, spec)) in setup.specs.iter().enumerate() {
         if !streams.is_empty() && !is_named(name, spec.stream()) {
@@ -115,21 +142,31 @@ pub fn health(site: &Site, streams: &[String], progress: &dyn Progress) -> Resul
             *report.quarantined.entry(BAD_COMPRESSION.to_owned()).or_default() += damaged;
         }
         let mapped: Vec<String> = spec.fields().map(|field| field.name().into_owned()).collect();
+        let of = |all: &'_ [StreamCoverage]| all.iter().find(|stream| stream.spec == *name).cloned();
+        let pair = recorded.as_ref().and_then(|r| Some((of(&r.before)?, of(&r.after)?)));
         items.push(StreamHealth {
             spec: name.clone(),
             stream: spec.stream().to_owned(),
             files: own.iter().map(|file| file.name.clone()).collect(),
             units: report.units + damaged,
             records: report.records,
+            bytes: report.bytes,
+            bytes_read: report.bytes_read,
+            keys: report.keys.len() as u64,
+            keys_read: report.keys.iter().filter(|key| key.read).count() as u64,
             coverage: field_coverage(&report.fields, &mapped),
             unread: report.keys.into_iter().filter(|key| !key.read).collect(),
             other_keys: report.other_keys,
+            kinds: report.kinds,
             unknown_verdicts: unknown(&report.verdicts, &setup.policy.words),
             skipped: report.skipped,
             quarantined: report.quarantined,
+            changes: pair.as_ref().map(|(before, after)| shift::compare(before, after)),
+            spec_changed: pair.as_ref().is_some_and(|(before, after)| before.spec_id != after.spec_id),
         });
     }
-    Ok(Health { items })
+    let alarm = items.iter().any(|item| item.changes.as_ref().is_some_and(|changes| !changes.is_empty()));
+    Ok(Health { items, runs: recorded.map(|recorded| recorded.runs), alarm })
 }
 
 /// The known fields in order, then `recorded_at` and the checks that the stream names itself.

@@ -33,6 +33,7 @@ use crate::record::RunSummary;
 use crate::record::SchemaTag;
 use crate::record::StageReceipt;
 use crate::record::StageSummary;
+use crate::record::StreamCoverage;
 use crate::repo::worktree::single_file;
 use crate::repo::{Commit, Repo};
 use crate::store::Staging;
@@ -58,6 +59,8 @@ pub(crate) struct Ledgered<'a> {
     pub roots: &'a BTreeMap<String, RootId>,
     pub inputs: Vec<(String, Prefix)>,
     pub exports: &'a [Export],
+    /// What the rows of each stream hold; part of the evidence stage's receipt.
+    pub coverage: &'a [StreamCoverage],
 }
 
 /// Makes a run's receipts, summary and drift report.
@@ -179,6 +182,7 @@ impl<'a> Receipting<'a> {
         let mut receipt = StageReceipt {
             config_id: self.config_id,
             counts: tally.counts,
+            coverage: if stage == "evidence" { run.coverage.to_vec() } else { Vec::new() },
             duration_ms: u64::try_from(ended - self.started).unwrap_or(0),
             ended_at: rfc3339(ended),
             errors: Vec::new(),

@@ -27,6 +27,7 @@ use crate::ops::setup::Setup;
 use crate::record::DriftReport;
 use crate::record::InputSnapshot;
 use crate::record::RunSummary;
+use crate::record::StreamCoverage;
 use crate::record::Tool;
 use crate::repo::{Commit, CommitSchema, RefName, Repo, Site};
 use crate::store::{Head, OpRequest, RefChange, Staging};
@@ -228,6 +229,7 @@ pub fn run(
         tallies: &made.tallies,
         roots: &made.roots,
         inputs: made.inputs.clone(),
+        coverage: &made.coverage,
         exports: &exports,
     };
     let receipts = receipting.receipts(&ledgered, ended, &mut staging)?;
@@ -351,6 +353,7 @@ struct Made {
     roots: BTreeMap<String, RootId>,
     tallies: Tallies,
     inputs: Vec<(String, Prefix)>,
+    coverage: Vec<StreamCoverage>,
     memo: Option<engine::MemoWriter>,
     computed: u64,
 }
@@ -380,7 +383,14 @@ fn make(
         };
         let (roots, tallies) = engine::rework(&plan, staging)?;
         let computed = tallies.score.counts.rows_in;
-        return Ok(Made { roots, tallies, inputs: Vec::new(), memo: None, computed });
+        return Ok(Made {
+            roots,
+            tallies,
+            inputs: Vec::new(),
+            coverage: Vec::new(),
+            memo: None,
+            computed,
+        });
     }
     let files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
     no_sources(repo.base(), setup, &files, base)?;
@@ -429,7 +439,14 @@ fn make(
         refuse_loss(base, &made.roots, &known, staging)?;
     }
     let memo = if wanted == Wanted::ALL { Some(made.memo) } else { None };
-    Ok(Made { roots: made.roots, tallies: made.tallies, inputs: made.inputs, memo, computed: made.computed })
+    Ok(Made {
+        roots: made.roots,
+        tallies: made.tallies,
+        inputs: made.inputs,
+        coverage: made.coverage,
+        memo,
+        computed: made.computed,
+    })
 }
 
 /// The dataset `sources` alone; the others are as they were.

@@ -11,6 +11,7 @@ pub mod signals;
 pub mod policy;
 pub mod score;
 pub mod export;
+pub mod shift;
 
 /// The version of the evidence stage: part of what an unchanged result is recognised by.
 pub const EVIDENCE_VERSION: u32 = 1;

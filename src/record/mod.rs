@@ -5,6 +5,7 @@
 //! `schema` string; a validator names each field that fails and says why; the JSON Schema is derived from the type.
 
 mod category;
+mod coverage;
 mod drift;
 mod duplicate;
 mod evidence;
@@ -24,6 +25,7 @@ mod time;
 mod validate;
 
 pub use category::{Category, CategoryCounts, NotTrainable, TrainableCategory};
+pub use coverage::{KeyCoverage, KindCoverage, StreamCoverage};
 pub use drift::{Baseline, DatasetChanges, DriftMetric, DriftReport, Severity};
 pub use duplicate::DuplicateEntry;
 pub use evidence::{

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::coverage::StreamCoverage;
 use super::schema::{Record, SchemaTag, nullable};
 use super::time::{TIME_PATTERN, parse_time_text};
 use super::validate::{Checks, Violation};
@@ -22,6 +23,10 @@ pub struct StageReceipt {
     pub config_id: ObjectId,
     /// What became of the units.
     pub counts: Counts,
+    /// For the evidence stage: what the rows of each stream hold and what its spec reads of it, in order of spec. Left
+    /// out where there is nothing to say, so that receipts without it are, byte for byte, what they always were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<StreamCoverage>,
     /// From start to end, in milliseconds.
     pub duration_ms: u64,
     /// When it ended, RFC 3339 in UTC.
@@ -188,6 +193,11 @@ impl Record for StageReceipt {
             output.check(&mut checks, &format!("outputs[{n}]"));
         }
         self.counts.check(&mut checks, "counts");
+        for (n, stream) in self.coverage.iter().enumerate() {
+            stream.check(&mut checks, &format!("coverage[{n}]"));
+        }
+        let in_order = self.coverage.is_sorted_by(|a, b| a.spec < b.spec);
+        checks.require(in_order, "coverage", "is not in order of spec, each once");
         check_sum(&self.skipped_by, self.counts.skipped, "skipped", &mut checks);
         check_sum(&self.quarantined_by, self.counts.quarantined, "quarantined", &mut checks);
         let started = check_instant(&self.started_at, "started_at", &mut checks);

@@ -16,6 +16,7 @@ use crate::ops::engine::pass::Plan;
 use crate::ops::engine::pool::{Guard, Stopped, Turnstile};
 use crate::ops::engine::removals::removals;
 use crate::ops::engine::tally::Tallies;
+use crate::ops::engine::watch::{Watchbook, Watched};
 use crate::ops::engine::worker::{Computed, Context, Worker, bad_key};
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::source::{Unit, UnitFlags};
@@ -35,6 +36,7 @@ pub(super) struct Ordered<'a> {
     pub(super) memo: MemoWriter,
     pub(super) tallies: Tallies,
     pub(super) inputs: Vec<(String, Prefix)>,
+    pub(super) watchbook: Watchbook,
     pub(super) computed: u64,
 }
 
@@ -65,6 +67,7 @@ pub(super) struct Outcome {
     first: u64,
     /// The facts that hold now, unit after unit.
     memo: Vec<(State, UnitFact)>,
+    watched: Watched,
     end: Option<FileMemo>,
     computed: u64,
 }
@@ -134,6 +137,7 @@ impl Crew<'_, '_> {
             gone: Vec::new(),
             first: 0,
             memo: Vec::new(),
+            watched: Watched::default(),
             end: None,
             computed: 0,
         };
@@ -147,9 +151,11 @@ impl Crew<'_, '_> {
                 result.bytes = units.iter().map(|u| u.unit.bytes.len() as u64 + 1).sum();
                 result.first = units.first().map_or(0, |u| u.unit.number);
                 let mut computed = Vec::with_capacity(units.len());
+                worker.watch.begin();
                 for unit in units {
                     computed.push(worker.compute(source, unit)?);
                 }
+                result.watched = worker.watch.end();
                 let stream = self.stream(source);
                 in_turn(&mut |ledger| {
                     computed.iter_mut().for_each(|unit| ledger.decide(stream, &mut unit.fact));
@@ -305,7 +311,10 @@ impl Crew<'_, '_> {
         for (_, fact) in result.memo {
             ordered.memo.push(fact)?;
         }
-        if let Some(end) = result.end {
+        ordered.watchbook.add(&result.watched);
+        if let Some(mut end) = result.end {
+            let spec = self.slots[result.file as usize].file.as_ref().and_then(|file| file.spec);
+            end.watched = ordered.watchbook.end_file(spec, end.watched);
             ordered.inputs.push((end.name.clone(), end.prefix));
             ordered.memo.end_file(end)?;
         }

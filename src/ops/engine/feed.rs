@@ -9,6 +9,7 @@ use crate::ops::engine::facts::UnitFact;
 use crate::ops::engine::inputs::{Extent, Prefix, ReadUnit, SourceFile, hash_prefix, read_units};
 use crate::ops::engine::memo::{FileMemo, MemoReader};
 use crate::ops::engine::pass::Plan;
+use crate::ops::engine::watch::Watched;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::{EVIDENCE_VERSION, export, score};
 use std::collections::BTreeMap;
@@ -125,6 +126,11 @@ pub(super) fn feed(
             from = feed_known(slot, known, memo, stamps, &mut feeder)?;
         }
         let Some(file) = &slot.file else { continue };
+        let watched = match (&from, known) {
+            (Some(Reuse::All(_)), Some(known)) => known.watched,
+            (Some(Reuse::Prefix(_)), Some(known)) => known.watched.without_tail(),
+            _ => Watched::default(),
+        };
         let Extent { prefix, whole } = match from {
             Some(Reuse::All(extent)) => extent,
             from => {
@@ -139,7 +145,7 @@ pub(super) fn feed(
         };
         let (map_stamp, derive_stamp) = (stamps.of(file), stamps.derive);
         let name = file.name.clone();
-        feeder.send(Work::End(FileMemo { name, map_stamp, derive_stamp, prefix, whole, facts: 0 }))?;
+        feeder.send(Work::End(FileMemo { name, map_stamp, derive_stamp, prefix, whole, facts: 0, watched }))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::ObjectId;
 use crate::ops::engine::facts::UnitFact;
 use crate::ops::engine::inputs::Prefix;
+use crate::ops::engine::watch::Watched;
 use crate::ops::error::OpError;
 
 /// How facts are written; a memo of another version is taken for absent.
@@ -39,6 +40,8 @@ pub(crate) struct FileMemo {
     pub whole: Prefix,
     /// Facts in the memo: the units of the prefix, and those read beyond it.
     pub facts: u64,
+    /// What its rows hold.
+    pub watched: Watched,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod pool;
 mod removals;
 mod rework;
 pub(crate) mod tally;
+mod watch;
 pub(crate) mod worker;
 
 pub(crate) use edits::Dataset;

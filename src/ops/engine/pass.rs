@@ -23,12 +23,14 @@ use crate::ops::engine::pairs::Pairing;
 use crate::ops::engine::pool::{Turnstile, thread_count};
 use crate::ops::engine::rework::drop_stage;
 use crate::ops::engine::tally::Tallies;
+use crate::ops::engine::watch::Watchbook;
 use crate::ops::engine::worker::Context;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::pipeline::policy::Policy;
 use crate::pipeline::source::{LookupRow, Lookups, Spec};
 use crate::pipeline::{export, source};
+use crate::record::StreamCoverage;
 use crate::repo::Options;
 use crate::store::{Staging, Store};
 
@@ -58,6 +60,8 @@ pub(crate) struct Made {
     pub tallies: Tallies,
     /// The known part of every file.
     pub inputs: Vec<(String, Prefix)>,
+    /// What the rows of each stream hold, in order of spec.
+    pub coverage: Vec<StreamCoverage>,
     /// Facts for the next run, to be put in place once this one is published.
     pub memo: MemoWriter,
     /// Units computed, as against known.
@@ -106,6 +110,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         memo: MemoWriter::new(&plan.tmp_dir)?,
         tallies: Tallies::default(),
         inputs: Vec::new(),
+        watchbook: Watchbook::new(plan.specs.len()),
         computed: 0,
     });
     let ledger = Mutex::new(Ledger::default());
@@ -144,7 +149,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     plan.progress.end();
     let ordered = ordered.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome?;
-    let Ordered { staging, mut edits, pairing, memo, mut tallies, inputs, computed } = ordered;
+    let Ordered { staging, mut edits, pairing, memo, mut tallies, inputs, watchbook, computed } = ordered;
     if plan.wanted.preference {
         plan.progress.begin("preference pairs", None);
         let paired = pairing.finish(plan.store, staging, &mut edits, plan.options.max_pairs_per_task)?;
@@ -166,7 +171,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     };
     let roots = edits.apply(&bases, plan.store, staging)?;
     plan.progress.end();
-    Ok(Made { roots, tallies, inputs, memo, computed })
+    Ok(Made { roots, tallies, inputs, coverage: watchbook.finish(plan.specs)?, memo, computed })
 }
 
 /// The lookup tables of every spec; among them what stands beside the rows of its files, for a spec that reads that.

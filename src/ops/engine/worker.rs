@@ -12,6 +12,7 @@ use crate::object::ObjectId;
 use crate::ops::engine::facts::{ExportFact, OutputFact, PairFact, UnitFact, UnitVerdict};
 use crate::ops::engine::inputs::{ReadUnit, SourceFile};
 use crate::ops::engine::maker::{Delivery, Maker, Wanted};
+use crate::ops::engine::watch::Watch;
 use crate::ops::error::OpError;
 use crate::pipeline::export::preference::{self, Entry};
 use crate::pipeline::export::{TextHash, Verdict, rag, sft, text_hash};
@@ -68,11 +69,12 @@ pub(crate) struct Output {
 pub(crate) struct Worker<'a> {
     context: &'a Context<'a>,
     adapters: Vec<Option<Adapter>>,
+    pub(super) watch: Watch,
 }
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(context: &'a Context<'a>) -> Self {
-        Self { context, adapters: context.specs.iter().map(|_| None).collect() }
+        Self { context, adapters: context.specs.iter().map(|_| None).collect(), watch: Watch::default() }
     }
 
     /// Computes one unit of `file`.
@@ -112,7 +114,8 @@ impl<'a> Worker<'a> {
                     Some(adapter) => adapter,
                     slot => slot.insert(context.specs[index].1.compile()?),
                 };
-                let mapped = adapter.map(&UnitInput::new(&file.name, &unit, &context.lookups[index]));
+                let input = UnitInput::new(&file.name, &unit, &context.lookups[index]);
+                let mapped = self.watch.map(adapter, &input);
                 (fact.sig, fact.row_id) = (mapped.sig_hash, mapped.row_id);
                 fact.verdict = match mapped.outcome {
                     Outcome::Records(drafts) => {

@@ -100,6 +100,8 @@ pub(super) struct Reads {
     pub(super) everything: bool,
     /// Some expression goes over the members of the row, whatever their names.
     pub(super) each: bool,
+    /// Whole strings that stand in expressions.
+    pub(super) literals: Vec<String>,
 }
 
 /// What the spec's expressions see of a unit besides its row: two equal rows that differ here are two rows.
@@ -147,6 +149,7 @@ impl Adapter {
                 }
                 named[at] |= wanted;
             }
+            reads.literals.extend(jq::literals(&code.text));
             if of_row {
                 reads.add(&expr, &code.text, whole_is_read);
                 around.add(&code.text);
@@ -213,6 +216,11 @@ impl Adapter {
     /// Maps one unit.
     pub fn map(&mut self, unit: &UnitInput<'_>) -> Mapped {
         self.map_counting(unit, None)
+    }
+
+    /// Counts of nothing, which know what this spec reads.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.reads)
     }
 
     /// Maps one unit and counts in `coverage` what it holds and what became of it.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::base::json::Value;
@@ -15,13 +16,14 @@ use crate::record::PassFail;
 
 use super::adapter::Reads;
 use super::fate::Outcome;
+use super::members::Members;
 
 /// The most source keys, and the most values of one verdict field, that are told apart.
 pub const NAMES_MAX: usize = 1_000;
 
 /// Counts under names. Past [`NAMES_MAX`] names, those that come last in order are counted together; since a name that
 /// was pushed out stays after all that are kept, the counts of the kept ones are exact in any order of counting.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Count by name.
     pub counts: BTreeMap<String, u64>,
@@ -31,12 +33,17 @@ pub struct Tally {
 
 impl Tally {
     fn add(&mut self, name: &str, count: u64) {
+        self.add_within(name, count, NAMES_MAX);
+    }
+
+    /// Counts under `name`, of which `max` are told apart.
+    pub(super) fn add_within(&mut self, name: &str, count: u64, max: usize) {
         if let Some(known) = self.counts.get_mut(name) {
             *known += count;
             return;
         }
         self.counts.insert(name.to_owned(), count);
-        if self.counts.len() > NAMES_MAX
+        if self.counts.len() > max
             && let Some((_, last)) = self.counts.pop_last()
         {
             self.others += last;
@@ -44,25 +51,37 @@ impl Tally {
     }
 
     fn merge(&mut self, other: &Self) {
+        self.merge_within(other, NAMES_MAX);
+    }
+
+    pub(super) fn merge_within(&mut self, other: &Self, max: usize) {
         for (name, count) in &other.counts {
-            self.add(name, *count);
+            self.add_within(name, *count, max);
         }
         self.others += other.others;
     }
 }
 
 /// Counts of one source, or of one worker's part of it.
-#[derive(Clone, Debug, Default)]
+///
+/// What its spec reads is not part of the counts: written and read again they know it no more, until they are merged
+/// into [`super::Adapter::coverage`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     units: u64,
     records: u64,
     fields: BTreeMap<String, u64>,
-    keys: Tally,
+    members: Members,
     verdicts: BTreeMap<String, Tally>,
     skipped: BTreeMap<String, u64>,
     quarantined: BTreeMap<String, u64>,
+    #[serde(skip)]
     read: BTreeSet<(String, bool)>,
+    #[serde(skip)]
+    named: BTreeSet<String>,
+    #[serde(skip)]
     everything: bool,
+    #[serde(skip)]
     each: bool,
 }
 
@@ -73,8 +92,32 @@ pub struct KeySeen {
     pub key: String,
     /// How often it was there.
     pub seen: u64,
+    /// Bytes of its names and values in canonical form, without those of nested members that have a line of their own.
+    pub bytes: u64,
     /// Does any expression read it?
     pub read: bool,
+}
+
+/// A member whose values are words that tell kinds of rows apart, such as `type` or `messages[].role`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KindSeen {
+    /// Its path.
+    pub key: String,
+    /// Its values, in order.
+    pub values: Vec<KindValue>,
+    /// How often it had a value beyond those told apart; above 0 it is no discriminator.
+    pub others: u64,
+}
+
+/// One value of a discriminator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KindValue {
+    /// The value.
+    pub value: String,
+    /// How often it was there.
+    pub seen: u64,
+    /// Does the word stand in an expression of the spec?
+    pub named: bool,
 }
 
 /// The figures of a source.
@@ -90,6 +133,12 @@ pub struct CoverageReport {
     pub keys: Vec<KeySeen>,
     /// How often a name beyond the first [`NAMES_MAX`] was there.
     pub other_keys: u64,
+    /// Bytes of all members, in canonical form.
+    pub bytes: u64,
+    /// Those of them that are in members that an expression reads.
+    pub bytes_read: u64,
+    /// Members that tell kinds of rows apart.
+    pub kinds: Vec<KindSeen>,
     /// Values of the fields that carry a verdict.
     pub verdicts: BTreeMap<String, Tally>,
     /// Units left out, by rule.
@@ -103,7 +152,7 @@ impl Coverage {
     pub fn merge(&mut self, other: &Self) {
         self.units += other.units;
         self.records += other.records;
-        self.keys.merge(&other.keys);
+        self.members.merge(&other.members);
         for (mine, theirs) in [
             (&mut self.fields, &other.fields),
             (&mut self.skipped, &other.skipped),
@@ -117,23 +166,56 @@ impl Coverage {
             self.verdicts.entry(field.clone()).or_default().merge(tally);
         }
         self.read.extend(other.read.iter().cloned());
+        self.named.extend(other.named.iter().cloned());
         self.everything |= other.everything;
         self.each |= other.each;
     }
 
+    /// No counts, and what `reads` says.
+    pub(super) fn of(reads: &Reads) -> Self {
+        let mut coverage = Self::default();
+        coverage.know(reads);
+        coverage
+    }
+
+    fn know(&mut self, reads: &Reads) {
+        self.read.extend(reads.names.iter().cloned());
+        self.named.extend(reads.literals.iter().cloned());
+        self.everything |= reads.everything;
+        self.each |= reads.each;
+    }
+
     /// The figures.
     pub fn report(&self) -> CoverageReport {
-        let keys = self.keys.counts.iter().map(|(key, seen)| KeySeen {
+        let keys = self.members.weights.iter().map(|(key, weight)| KeySeen {
             key: key.clone(),
-            seen: *seen,
+            seen: weight.seen,
+            bytes: weight.bytes,
             read: self.is_read(key),
+        });
+        let keys: Vec<KeySeen> = keys.collect();
+        let others = self.members.others;
+        let kinds = self.members.kinds.iter().map(|(key, words)| KindSeen {
+            key: key.clone(),
+            values: (words.counts.iter())
+                .map(|(word, seen)| KindValue {
+                    value: word.clone(),
+                    seen: *seen,
+                    named: self.named.contains(word),
+                })
+                .collect(),
+            others: words.others,
         });
         CoverageReport {
             units: self.units,
             records: self.records,
             fields: self.fields.clone(),
-            keys: keys.collect(),
-            other_keys: self.keys.others,
+            bytes: keys.iter().map(|key| key.bytes).sum::<u64>() + others.bytes,
+            bytes_read: keys.iter().filter(|key| key.read).map(|key| key.bytes).sum::<u64>()
+                + if self.everything { others.bytes } else { 0 },
+            kinds: kinds.collect(),
+            keys,
+            other_keys: others.seen,
             verdicts: self.verdicts.clone(),
             skipped: self.skipped.clone(),
             quarantined: self.quarantined.clone(),
@@ -158,28 +240,9 @@ impl Coverage {
     /// Counts the member names of a row.
     pub(super) fn see(&mut self, row: &Value<'_>, reads: &Reads) {
         if self.units == 0 || self.read.is_empty() {
-            self.read.extend(reads.names.iter().cloned());
-            self.everything |= reads.everything;
-            self.each |= reads.each;
+            self.know(reads);
         }
-        for (key, value) in row.iter_members() {
-            self.keys.add(key, 1);
-            match value {
-                Value::Object(_) => {
-                    for (inner, _) in value.iter_members() {
-                        self.keys.add(&format!("{key}.{inner}"), 1);
-                    }
-                }
-                Value::Array(items) => {
-                    for item in items {
-                        for (inner, _) in item.iter_members() {
-                            self.keys.add(&format!("{key}[].{inner}"), 1);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
+        self.members.see(row);
     }
 
     /// Counts a unit's fate and what its records hold.
@@ -201,16 +264,16 @@ impl Coverage {
 
     fn count_record(&mut self, record: &EvidenceRecord) {
         for name in Field::KNOWN.iter().filter(|name| is_filled(record, name)) {
-            *self.fields.entry((*name).to_owned()).or_default() += 1;
+            bump(&mut self.fields, name);
         }
         if record.recorded_at.is_some() {
-            *self.fields.entry("recorded_at".to_owned()).or_default() += 1;
+            bump(&mut self.fields, "recorded_at");
         }
         let mut verdicts: Vec<(String, &str)> = Vec::new();
         for (check, result) in &record.validation_results {
             let field = format!("validation.{check}");
             if check != "outcome" {
-                *self.fields.entry(field.clone()).or_default() += 1;
+                bump(&mut self.fields, &field);
             }
             verdicts.push((field, if *result == PassFail::Pass { "pass" } else { "fail" }));
         }
@@ -226,6 +289,23 @@ impl Coverage {
             self.verdicts.entry(field).or_default().add(verdict, 1);
         }
     }
+}
+
+fn bump(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_owned(), 1);
+        }
+    }
+}
+
+/// The names of the evidence fields that `record` has: the known ones in order, `recorded_at`, then its other checks.
+pub fn filled(record: &EvidenceRecord) -> Vec<String> {
+    let known = Field::KNOWN.iter().filter(|name| is_filled(record, name)).map(|name| (*name).to_owned());
+    let time = record.recorded_at.iter().map(|_| "recorded_at".to_owned());
+    let checks = record.validation_results.keys().filter(|check| *check != "outcome");
+    known.chain(time).chain(checks.map(|check| format!("validation.{check}"))).collect()
 }
 
 fn is_filled(record: &EvidenceRecord, field: &str) -> bool {

@@ -356,6 +356,21 @@ pub(super) fn goes_over_members(code: &str) -> bool {
     matches!(first.0, "to_entries" | "with_entries" | "map_values" | "keys" | "keys_unsorted")
 }
 
+/// The whole strings that stand in `code`.
+pub(super) fn literals(code: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    if let Ok(tokens) = Lexer::new(code).lex() {
+        walk(&tokens, &mut |tokens, at| {
+            if let Token(_, Tok::Str(parts)) = &tokens[at]
+                && let [StrPart::Str(text)] = parts.as_slice()
+            {
+                out.push((*text).to_owned());
+            }
+        });
+    }
+    out
+}
+
 /// The member names that `code` mentions: what follows a dot, words and whole strings. A name that is followed by no
 /// further step is read with all that is under it.
 pub(super) fn mentions(code: &str) -> Vec<(String, bool)> {
