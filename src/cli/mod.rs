@@ -4,6 +4,7 @@
 //! to compute again; the only words made here are those of help, tables and sentences around numbers.
 
 mod args;
+mod columns;
 mod commands;
 mod error;
 pub mod graph;

@@ -83,6 +83,15 @@ impl Ui {
         out.flush()
     }
 
+    /// How many columns the answer may take: `COLUMNS` where it says, the terminal's, or 100 where there is none.
+    pub fn width(&self) -> usize {
+        const ELSEWHERE: usize = 100;
+        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+        let terminal =
+            || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        asked.filter(|width| *width > 0).or_else(terminal).unwrap_or(ELSEWHERE)
+    }
+
     /// Writes exact bytes to stdout.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::StoreError;
 
 const CONFIG: &str = include_str!("init/config.toml");
-const POLICY: &str = include_str!("init/policy.toml");
+pub(super) const POLICY: &str = include_str!("init/policy.toml");
 const GITIGNORE: &str = include_str!("init/gitignore");
 const BASE_LINE: &str = "# base = \"../traces\"";
 

@@ -26,6 +26,7 @@ pub mod reindex;
 pub mod schema;
 pub mod show;
 pub mod stats;
+pub mod sources;
 pub mod status;
 pub mod verify;
 mod loss;

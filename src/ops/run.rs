@@ -383,14 +383,7 @@ fn make(
         };
         let (roots, tallies) = engine::rework(&plan, staging)?;
         let computed = tallies.score.counts.rows_in;
-        return Ok(Made {
-            roots,
-            tallies,
-            inputs: Vec::new(),
-            coverage: Vec::new(),
-            memo: None,
-            computed,
-        });
+        return Ok(Made { roots, tallies, inputs: Vec::new(), coverage: Vec::new(), memo: None, computed });
     }
     let files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
     no_sources(repo.base(), setup, &files, base)?;

@@ -78,8 +78,7 @@ pub fn compare(before: &StreamCoverage, after: &StreamCoverage) -> Vec<Change> {
     });
 
     if before.records > 0 && after.records > 0 {
-        let records =
-            Rows { before: before.records, added: after.records.saturating_sub(before.records) };
+        let records = Rows { before: before.records, added: after.records.saturating_sub(before.records) };
         records.compare(&before.fields, &after.fields, &mut |name, how, before_n, after_n| {
             changes.push(change(What::Field, name, how, (before_n, after_n), true));
         });
@@ -190,7 +189,11 @@ mod tests {
         let mut after = coverage(100, &[("a", 100), ("aa", 1)], &[("other", 1)]);
         after.other_keys = 1;
         after.kinds.get_mut("type").expect("there").others = 1;
-        assert_eq!(said(&before, &after), ["Key aa Appeared"], "b may be among the others, other is one of many");
+        assert_eq!(
+            said(&before, &after),
+            ["Key aa Appeared"],
+            "b may be among the others, other is one of many"
+        );
         assert_eq!(said(&before, &coverage(0, &[], &[])), [""; 0]);
         assert_eq!(said(&coverage(0, &[], &[]), &before), [""; 0]);
     }

@@ -243,7 +243,8 @@ fn health_shows_what_is_filled_unread_unknown_and_refused() {
         field("usage.cost_usd"),
         serde_json::json!({"field": "usage.cost_usd", "mapped": false, "filled": 0})
     );
-    assert_eq!(stream["unread"], serde_json::json!([{"key": "lost", "seen": 1, "read": false}]));
+    assert_eq!(stream["unread"], serde_json::json!([{"key": "lost", "seen": 1, "bytes": 8, "read": false}]));
+    assert_eq!((&stream["keys"], &stream["keys_read"], &stream["runs"]), (&4.into(), &3.into(), &().into()));
     assert_eq!(stream["unknown_verdicts"], serde_json::json!({"observer.verdict": {"splendid": 1}}));
     assert_eq!(stream["skipped"], serde_json::json!({"noise": 1}));
     assert_eq!(stream["quarantined"], serde_json::json!({"json_syntax": 1}));

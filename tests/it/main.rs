@@ -1,6 +1,7 @@
 //! The one integration-test binary.
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod alarms;
 mod breaking;
 mod checkout;
 mod cli;
@@ -34,4 +35,5 @@ mod store_gc;
 mod store_processes;
 mod tidy;
 mod tree;
+mod trials;
 mod worktree;

@@ -23,6 +23,7 @@ mod sample;
 mod schema;
 mod show;
 mod stats;
+mod sources;
 mod status;
 mod verify;
 
@@ -42,6 +43,7 @@ pub enum Command {
     Checkout(checkout::CheckoutArgs),
     Recon(recon::ReconArgs),
     Health(health::HealthArgs),
+    Sources(sources::SourcesArgs),
     Log(log::LogArgs),
     Bisect(bisect::BisectArgs),
     Show(show::ShowArgs),
@@ -78,6 +80,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Sample(args) => sample::run(context, &args),
         Command::Recon(args) => recon::run(context, &args),
         Command::Health(args) => health::run(context, &args),
+        Command::Sources(args) => sources::run(context, args),
         Command::Checkout(args) => checkout::run(context, args),
         Command::Bisect(args) => bisect::run(context, args),
         Command::Log(args) => log::run_log(context, &args),

@@ -145,7 +145,15 @@ pub(super) fn feed(
         };
         let (map_stamp, derive_stamp) = (stamps.of(file), stamps.derive);
         let name = file.name.clone();
-        feeder.send(Work::End(FileMemo { name, map_stamp, derive_stamp, prefix, whole, facts: 0, watched }))?;
+        feeder.send(Work::End(FileMemo {
+            name,
+            map_stamp,
+            derive_stamp,
+            prefix,
+            whole,
+            facts: 0,
+            watched,
+        }))?;
     }
     Ok(())
 }

@@ -75,6 +75,11 @@ impl Lookups {
         self.tables.entry(name.to_owned()).or_default()
     }
 
+    /// How many rows the table of that name has; 0 where there is none.
+    pub fn rows(&self, name: &str) -> usize {
+        self.tables.get(name).map_or(0, Lookup::len)
+    }
+
     /// The canonical bytes and the raw id of the row of `key` in table `name`.
     pub fn get(&self, name: &str, key: &str) -> Option<(&[u8], ObjectId)> {
         self.tables.get(name)?.rows.get(key).map(|(canonical, raw_id)| (canonical.as_slice(), *raw_id))

@@ -17,8 +17,8 @@ mod fate;
 mod files;
 mod jq;
 mod lookup;
-mod native;
 mod members;
+mod native;
 mod path;
 mod scan;
 mod spec;
@@ -28,7 +28,6 @@ mod value;
 
 pub use adapter::{Adapter, BLANK_LINE, EMIT_EMPTY, OUTPUTS_MAX};
 pub use beside::{BESIDE, NO_CONTAINER};
-pub use coverage::{Coverage, CoverageReport, KeySeen, NAMES_MAX, Tally};
 pub use coverage::{Coverage, CoverageReport, KeySeen, KindSeen, KindValue, NAMES_MAX, Tally, filled};
 pub use embedded::embedded;
 pub use eval::EvalError;

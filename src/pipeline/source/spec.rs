@@ -265,6 +265,11 @@ impl Spec {
         self.fields.iter().map(|(field, _)| field)
     }
 
+    /// The expression of a field, as written.
+    pub fn expression(&self, field: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known.name() == field).map(|(_, code)| code.text.trim())
+    }
+
     /// The parsed part that can change a dataset, for the config id.
     pub fn to_value(&self) -> serde_json::Value {
         let code = |code: &Option<Code>| code.as_ref().map(|c| c.text.trim().to_owned());

@@ -32,6 +32,7 @@ A failure prints `error:` with what happened to what, and `hint:` with what to d
 
 | variable | effect |
 |---|---|
+| `COLUMNS` | how wide text may be; otherwise as wide as the terminal, or 100 columns |
 | `NO_COLOR` | when set and not empty, no colour |
 | `SOURCE_DATE_EPOCH` | seconds since 1970: every time that is written down is this one |
 
@@ -44,13 +45,21 @@ fn reference() -> String {
     write!(text, "## distill\n\n```text\n{}```\n", cli.render_long_help()).expect("a string");
     let verbs: Vec<_> = cli.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
     for verb in verbs {
-        let mut verb = verb.term_width(100);
-        let help = verb.render_long_help().to_string();
-        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-        write!(text, "\n## distill {}\n\n```text\n{}\n```\n", verb.get_name(), lines.join("\n"))
-            .expect("a string");
+        describe(&mut text, "distill", &verb);
     }
     text
+}
+
+/// The help of a verb and of the verbs below it.
+fn describe(text: &mut String, above: &str, verb: &clap::Command) {
+    let mut verb = verb.clone().term_width(100);
+    let help = verb.render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    let name = format!("{above} {}", verb.get_name());
+    write!(text, "\n## {name}\n\n```text\n{}\n```\n", lines.join("\n")).expect("a string");
+    for below in verb.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        describe(text, &name, below);
+    }
 }
 
 #[test]
@@ -108,6 +117,9 @@ fn every_answer_is_described_with_its_members() {
         ("distill.checkout.v1", &["checkout", "r1"]),
         ("distill.recon.v1", &["recon", "--no-page"]),
         ("distill.health.v1", &["health"]),
+        ("distill.sources_list.v1", &["sources", "list"]),
+        ("distill.sources_show.v1", &["sources", "show", "notes"]),
+        ("distill.sources_test.v1", &["sources", "test", "notes", "notes.jsonl"]),
         ("distill.schema_list.v1", &["schema"]),
         ("distill.sample.v1", &["sample", &sample]),
     ];

@@ -152,6 +152,7 @@ pub(crate) struct Made {
     pub quarantined_by: BTreeMap<String, u64>,
     pub inputs: Vec<InputSnapshot>,
     pub outputs: Vec<OutputSnapshot>,
+    pub coverage: Vec<distill::record::StreamCoverage>,
 }
 
 /// Everything about HEAD that must not depend on how it was reached.
@@ -184,6 +185,7 @@ pub(crate) fn result(place: &Place) -> Result_ {
             quarantined_by: r.quarantined_by,
             inputs: r.inputs,
             outputs: r.outputs,
+            coverage: r.coverage,
         };
         (stage, made)
     });
