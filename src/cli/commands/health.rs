@@ -95,12 +95,11 @@ fn render(context: &Context, stream: &StreamHealth) -> String {
         let told = kind.values.iter().any(|value| value.named);
         let words = kind.values.iter().map(|value| {
             let word = printable(&value.value);
-            let word = if told && !value.named {
+            if told && !value.named {
                 ui.paint(Style::Yellow, format!("{word} (not named, {})", count(value.seen)))
             } else {
                 format!("{word} ({})", count(value.seen))
-            };
-            word
+            }
         });
         line(&mut text, &format!("kinds by {}", kind.key), words);
     }

@@ -182,7 +182,7 @@ impl Crew<'_, '_> {
             }
             (Work::End(memo), _) => {
                 in_turn(&mut |_| {})?;
-                result.end = Some(memo);
+                result.end = Some(*memo);
             }
             (Work::Fresh(_) | Work::Known { .. }, None) => in_turn(&mut |_| {})?,
         }

@@ -36,7 +36,7 @@ pub(super) enum Work {
     /// Units that are no longer there, or are read again.
     Gone { first: u64, facts: Vec<UnitFact> },
     /// The file is done.
-    End(FileMemo),
+    End(Box<FileMemo>),
 }
 
 /// A file of this run or of the one before.
@@ -145,15 +145,8 @@ pub(super) fn feed(
         };
         let (map_stamp, derive_stamp) = (stamps.of(file), stamps.derive);
         let name = file.name.clone();
-        feeder.send(Work::End(FileMemo {
-            name,
-            map_stamp,
-            derive_stamp,
-            prefix,
-            whole,
-            facts: 0,
-            watched,
-        }))?;
+        let end = FileMemo { name, map_stamp, derive_stamp, prefix, whole, facts: 0, watched };
+        feeder.send(Work::End(Box::new(end)))?;
     }
     Ok(())
 }
