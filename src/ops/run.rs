@@ -473,7 +473,8 @@ fn ingest(
     let made = engine::ingest(&plan, staging)?;
     roots.insert(sources.to_owned(), made.root);
     let tallies = Tallies { sources: made.tally, ..Tallies::default() };
-    Ok(Made { roots, tallies, inputs: made.inputs, memo: None, computed: made.read })
+    let computed = made.read;
+    Ok(Made { roots, tallies, inputs: made.inputs, coverage: Vec::new(), memo: None, computed })
 }
 
 /// A tree from file name to raw text.

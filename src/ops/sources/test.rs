@@ -211,15 +211,16 @@ impl Trial {
         let spec = found.spec()?;
         let ground = ground(site, start, options.base.as_deref(), &options.file, &spec)?;
         let (policy, policy_name) = policy(site)?;
-        let (lookups, seen) = lookups(&ground, &spec)?;
-        let head = head(&found, &spec, &ground, policy_name, seen);
         let file = SourceFile {
-            name: ground.name,
-            path: ground.path,
+            name: ground.name.clone(),
+            path: ground.path.clone(),
             spec: Some(0),
             kind: spec.unit(),
             at: spec.at().map(ToOwned::to_owned),
+            beside: spec.reads_beside(),
         };
+        let (lookups, seen) = lookups(&ground, &spec, &file)?;
+        let head = head(&found, &spec, &ground, policy_name, seen);
         Ok(Self { head, spec, file, lookups, policy, options })
     }
 
@@ -408,12 +409,16 @@ fn policy(site: Option<&Site>) -> Result<(Policy, &'static str), OpError> {
 }
 
 /// The tables of the spec's lookups, and what stands behind each.
-fn lookups(ground: &Ground, spec: &Spec) -> Result<(Lookups, Vec<LookupSeen>), OpError> {
-    if spec.lookups().is_empty() {
+fn lookups(ground: &Ground, spec: &Spec, file: &SourceFile) -> Result<(Lookups, Vec<LookupSeen>), OpError> {
+    if spec.lookups().is_empty() && !file.beside {
         return Ok((Lookups::default(), Vec::new()));
     }
     let specs = [(spec.name().to_owned(), spec.clone())];
-    let files = engine::discover(&ground.base, &ground.base, &specs)?;
+    let mut files = engine::discover(&ground.base, &ground.base, &specs)?;
+    // Only of this file's rows is asked what stands beside them, and it need not be one that the spec's globs find.
+    files.retain(|other| other.spec.is_none() || !spec.lookups().is_empty());
+    files.iter_mut().for_each(|other| other.spec = None);
+    files.push(file.clone());
     let lookups = engine::load_lookups(&specs, &files)?.pop().unwrap_or_default();
     let seen = spec.lookups().iter().map(|(name, lookup)| LookupSeen {
         name: name.clone(),
