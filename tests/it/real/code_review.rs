@@ -6,7 +6,7 @@ use std::fs;
 use distill::record::EvidenceRecord;
 use serde_json::{Value, json};
 
-use super::{around, assert_categories, folder, jq, refined, unread};
+use super::{around, assert_categories, folder, jq, refined, unread_of};
 use crate::engine::receipts;
 
 #[test]
@@ -82,7 +82,7 @@ fn code_review_findings_are_judged_one_by_one() {
     }
     assert_eq!(receipts["export-sft"].quarantined_by.keys().collect::<Vec<_>>(), ["empty_instruction"]);
     // The tools are gone over whatever they are called; of a review, these members are not read.
-    let unread = unread(dir.path());
+    let unread = unread_of(dir.path());
     let members: BTreeSet<_> =
         unread.iter().map(|key| key.split_once('.').map(|(_, member)| member)).collect();
     let counts = [

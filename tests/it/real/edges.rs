@@ -5,7 +5,7 @@ use distill::pipeline::source::embedded;
 use distill::record::{Category, EvidenceRecord, PassFail, ScoredRun};
 use serde_json::{Value, json};
 
-use super::unread;
+use super::unread_of;
 use crate::conservation::{View, check};
 use crate::engine::{Place, receipts};
 
@@ -115,7 +115,7 @@ fn code_review_findings_without_a_sound_verdict_are_reviewed() {
     }});
     let (dir, view) = refined("code-review-benchmark", &[("results/j/evaluations.json", review.to_string())]);
     // `to_entries` reads every tool; what it does not read of a review is named.
-    assert_eq!(unread(dir.path()), ["one.skipped", "two.reason", "two.skipped"]);
+    assert_eq!(unread_of(dir.path()), ["one.skipped", "two.reason", "two.skipped"]);
     let seen: Vec<_> = judged(&view)
         .into_iter()
         .map(|(r, category)| (r.response.unwrap_or_default(), category, r.tags[2..].join(" ")))

@@ -89,7 +89,7 @@ pub(crate) fn health_of(dir: &Path) -> StreamHealth {
 }
 
 /// The members of the rows that no expression reads.
-pub(crate) fn unread(dir: &Path) -> Vec<String> {
+pub(crate) fn unread_of(dir: &Path) -> Vec<String> {
     health_of(dir).unread.into_iter().map(|key| key.key).collect()
 }
 

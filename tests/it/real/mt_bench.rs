@@ -6,7 +6,7 @@ use distill::object::ObjectId;
 use distill::record::{EvidenceRecord, PreferenceSample};
 use serde_json::{Value, json};
 
-use super::{assert_categories, folder, jq, lines, refined_in, unread};
+use super::{assert_categories, folder, jq, lines, refined_in, unread_of};
 use crate::engine::receipts;
 
 #[test]
@@ -100,5 +100,5 @@ fn mt_bench_is_judged_by_its_scores() {
     );
     assert_eq!((json!(paired.len()), paired.len() > 40), (counted, true));
 
-    assert_eq!(unread(dir.path()), Vec::<String>::new());
+    assert_eq!(unread_of(dir.path()), Vec::<String>::new());
 }

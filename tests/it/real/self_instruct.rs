@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use distill::record::EvidenceRecord;
 use serde_json::{Value, json};
 
-use super::{around, assert_categories, folder, jq, lines, refined, unread};
+use super::{around, assert_categories, folder, jq, lines, refined, unread_of};
 use crate::engine::receipts;
 
 #[test]
@@ -53,5 +53,5 @@ fn self_instruct_is_left_to_people() {
     for export in ["exports/rag", "exports/sft", "exports/preference"] {
         assert!(view.entries(export).is_empty(), "{export}");
     }
-    assert_eq!(unread(dir.path()), ["prompt", "target"]);
+    assert_eq!(unread_of(dir.path()), ["prompt", "target"]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use distill::record::{EvidenceRecord, PassFail, SftSample};
 use serde_json::{Value, json};
 
-use super::{around, assert_categories, folder, health_of, jq, lines, refined, unread};
+use super::{around, assert_categories, folder, health_of, jq, lines, refined, unread_of};
 
 #[test]
 fn vexp_is_judged_by_the_hidden_tests() {
@@ -87,7 +87,7 @@ fn vexp_is_judged_by_the_hidden_tests() {
     assert_eq!(health_of(dir.path()).files, ["results/swebench-2026-03-22.jsonl"]);
     let tools = "toolCalls.";
     let (calls, others): (Vec<_>, Vec<_>) =
-        unread(dir.path()).into_iter().partition(|k| k.starts_with(tools));
+        unread_of(dir.path()).into_iter().partition(|k| k.starts_with(tools));
     assert_eq!(others, ["cacheCreationTokens", "numTurns", "toolCalls", "vexpMetrics"]);
     assert!(calls.contains(&"toolCalls.Bash".to_owned()), "{calls:?}");
 }

@@ -4,7 +4,7 @@ use distill::ops::run::{RunOptions, What};
 use distill::record::{EvidenceRecord, RagSample};
 use serde_json::json;
 
-use super::{assert_categories, folder, jq, refined_in, unread};
+use super::{assert_categories, folder, jq, refined_in, unread_of};
 use crate::engine::{Place, receipts};
 
 #[test]
@@ -57,7 +57,7 @@ fn wildbench_is_judged_by_its_scores() {
     // Twice the judge added members of its own.
     let judge =
         ["`Filtered Rows 2", "analysis", "strengths", "weaknesses"].map(|k| format!("parsed_result.{k}"));
-    let unread = unread(dir.path());
+    let unread = unread_of(dir.path());
     assert_eq!(unread[..3], ["meta_data.batch_req_id", "meta_data.usage", "parsed_result"]);
     assert_eq!(unread[3..], judge);
 }
