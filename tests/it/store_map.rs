@@ -53,7 +53,7 @@ fn many() -> (tempfile::TempDir, Store) {
         previous = Some(ObjectId::of(&bytes));
         fs::write(apart.join("ops").join(file), bytes).expect("written");
     }
-    let store = ReindexPlan::read(&apart).expect("a log").write(true).expect("a store");
+    let (store, _) = ReindexPlan::read(&apart).expect("a log").write(true).expect("a store");
     assert_eq!(store.packs().len(), PACKS);
     (dir, store)
 }
@@ -134,7 +134,7 @@ fn an_old_map_is_as_right_as_a_new_one_about_what_it_knows() {
     for path in &later {
         fs::rename(path, aside(path)).expect("renamed");
     }
-    let then = ReindexPlan::read(store.dir()).expect("a log").write(true).expect("a store");
+    let (then, _) = ReindexPlan::read(store.dir()).expect("a log").write(true).expect("a store");
     assert_eq!(then.packs().len(), 30);
     let old = fs::read(map(&store)).expect("a map of thirty packs");
     for path in &later {
