@@ -30,6 +30,7 @@ use crate::repo::worktree::digests;
 use crate::repo::worktree::folder_of;
 use crate::repo::worktree::single_file;
 use crate::repo::worktree::write_dataset;
+use crate::repo::worktree::write_datasets;
 use crate::tree;
 
 /// Where reports lie.
@@ -287,6 +288,8 @@ pub(crate) fn prepare(worktree: &Worktree, wanted: Wanted<'_>) -> Result<Prepare
     let mut datasets = Vec::new();
     if let Some(commit) = wanted.commit {
         let records = RunRecords::load(wanted.find, commit)?;
+        // Exports that must be written are written together.
+        let mut exports = Vec::new();
         for (dataset, root) in &commit.datasets {
             if !wanted.selection.has(dataset) {
                 continue;
@@ -294,11 +297,19 @@ pub(crate) fn prepare(worktree: &Worktree, wanted: Wanted<'_>) -> Result<Prepare
             let rows = match single_file(dataset) {
                 Some(file) => {
                     let known = records.export(dataset, *root);
-                    stage_export(&mut transaction, wanted.find, (dataset, *root, file), known, &mut ready)?
+                    if !stage_export(&mut transaction, (dataset, file), known, &mut ready)? {
+                        exports.push((datasets.len(), dataset.as_str(), *root));
+                    }
+                    None
                 }
                 None => Some(write_dataset(&mut transaction, wanted.find, dataset, *root)?),
             };
             datasets.push((dataset.clone(), rows));
+        }
+        let unwritten: Vec<_> = exports.iter().map(|(_, dataset, root)| (*dataset, *root)).collect();
+        let rows = write_datasets(&mut transaction, wanted.find, &unwritten)?;
+        for ((at, ..), rows) in exports.into_iter().zip(rows) {
+            datasets[at].1 = Some(rows);
         }
         if wanted.selection.has_reports() {
             for (file, bytes) in records.files() {
@@ -317,14 +328,13 @@ pub(crate) fn prepare(worktree: &Worktree, wanted: Wanted<'_>) -> Result<Prepare
     Ok(Prepared { transaction, force: wanted.force, stale, datasets })
 }
 
-/// Stages one export by the cheapest way that gives its exact bytes; returns its rows where they were written.
+/// Stages one export whose exact bytes are in a file already; whether there is one.
 fn stage_export(
     transaction: &mut Transaction,
-    find: &dyn Find,
-    (dataset, root, file): (&str, RootId, &str),
+    (dataset, file): (&str, &str),
     known: Option<ObjectId>,
     ready: &mut Leftovers,
-) -> Result<Option<u64>, OpError> {
+) -> Result<bool, OpError> {
     let written = ready.0.iter().position(|ready| ready.dataset == dataset).map(|at| ready.0.remove(at));
     let digest = written.as_ref().map(|written| written.blake3).or(known);
     let path = written.and_then(|written| written.path);
@@ -332,16 +342,12 @@ fn stage_export(
         && transaction.holds(file, digest)?
     {
         remove(path.as_deref());
-        return Ok(None);
+        return Ok(true);
     }
-    match (path, digest) {
-        (Some(path), Some(digest)) => {
-            let bytes = path.metadata().map_err(|e| OpError::io("read", &path, &e))?.len();
-            transaction.adopt(file, &path, digest, bytes)?;
-            Ok(None)
-        }
-        _ => Ok(Some(write_dataset(transaction, find, dataset, root)?)),
-    }
+    let (Some(path), Some(digest)) = (path, digest) else { return Ok(false) };
+    let bytes = path.metadata().map_err(|e| OpError::io("read", &path, &e))?.len();
+    transaction.adopt(file, &path, digest, bytes)?;
+    Ok(true)
 }
 
 /// Files that were made ready and go with this value when nobody took them.

@@ -15,6 +15,7 @@
 //! | `sources` | `data/sources/<path>`, percent-encoded as in the key |
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::error::WorktreeError;
@@ -83,10 +84,23 @@ pub fn write_dataset(
     dataset: &str,
     root: RootId,
 ) -> Result<u64, WorktreeError> {
-    if let Some(file) = single_file(dataset) {
+    Ok(write_datasets(transaction, find, &[(dataset, root)])?.iter().sum())
+}
+
+/// As [`write_dataset`] for several datasets at once; returns the rows of each. Rows of different datasets under one key
+/// lie in one block, which is then unpacked once for all of them.
+///
+/// # Errors
+/// As [`write_dataset`].
+pub fn write_datasets(
+    transaction: &mut Transaction,
+    find: &dyn Find,
+    datasets: &[(&str, RootId)],
+) -> Result<Vec<u64>, WorktreeError> {
+    for file in datasets.iter().filter_map(|(dataset, _)| single_file(dataset)) {
         transaction.file(file)?;
     }
-    for_each_line(find, dataset, root, |file, line| transaction.append(file, line))
+    for_each_line(find, datasets, |file, line| transaction.append(file, line))
 }
 
 /// The BLAKE3 of every file that [`write_dataset`] would write.
@@ -102,7 +116,7 @@ pub fn digests(
     if let Some(file) = single_file(dataset) {
         hashers.insert(file.to_owned(), blake3::Hasher::new());
     }
-    for_each_line(find, dataset, root, |file, line| {
+    for_each_line(find, &[(dataset, root)], |file, line| {
         match hashers.get_mut(file) {
             Some(hasher) => hasher.update(line),
             None => hashers.entry(file.to_owned()).or_default().update(line),
@@ -113,19 +127,19 @@ pub fn digests(
     Ok(hashers.into_iter().map(|(file, hasher)| (file, digest(hasher))).collect())
 }
 
-/// Calls `write` with the file and the bytes of each line of a dataset, in key order; while it writes one batch of rows,
-/// the next is read.
+/// Calls `write` with the file and the bytes of each line of the datasets, in key order, and returns the rows of each;
+/// while it writes one batch of rows, the next is read.
 fn for_each_line(
     find: &dyn Find,
-    dataset: &str,
-    root: RootId,
+    datasets: &[(&str, RootId)],
     mut write: impl FnMut(&str, &[u8]) -> Result<(), WorktreeError> + Send,
-) -> Result<u64, WorktreeError> {
+) -> Result<Vec<u64>, WorktreeError> {
     std::thread::scope(|scope| {
         let (sender, batches) = sync_channel::<Batch>(1);
         let writer = scope.spawn(move || {
-            let (mut line, mut rows) = (Vec::new(), 0);
-            for (key, object) in batches.into_iter().flatten() {
+            let (mut line, mut rows) = (Vec::new(), vec![0; datasets.len()]);
+            for (at, key, object) in batches.into_iter().flatten() {
+                let dataset = datasets[at].0;
                 let Some(file) = file_of(dataset, &key) else {
                     return Err(WorktreeError::NoPlace { dataset: dataset.to_owned(), key });
                 };
@@ -133,11 +147,11 @@ fn for_each_line(
                 line.extend_from_slice(&object);
                 line.push(b'\n');
                 write(&file, &line)?;
-                rows += 1;
+                rows[at] += 1;
             }
             Ok(rows)
         });
-        let read = read_batches(find, root, &sender);
+        let read = read_batches(find, datasets, &sender);
         drop(sender);
         let rows = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         read?;
@@ -145,28 +159,34 @@ fn for_each_line(
     })
 }
 
-/// Keys with their rows, in key order.
-type Batch = Vec<(String, ObjectBytes)>;
+/// Rows with the number of their dataset and their key, in key order.
+type Batch = Vec<(usize, String, ObjectBytes)>;
 
 /// Reads all rows, until nobody takes them.
-fn read_batches(find: &dyn Find, root: RootId, sender: &SyncSender<Batch>) -> Result<(), WorktreeError> {
-    let mut entries = tree::iter(find, root);
+fn read_batches(
+    find: &dyn Find,
+    datasets: &[(&str, RootId)],
+    sender: &SyncSender<Batch>,
+) -> Result<(), WorktreeError> {
+    let mut entries: Vec<_> = datasets.iter().map(|(_, root)| tree::iter(find, *root).peekable()).collect();
     loop {
-        let mut batch: Vec<tree::Entry> = Vec::new();
+        let mut batch: Vec<(usize, tree::Entry)> = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
             && batch.len() < BATCH_ROWS
-            && let Some(entry) = entries.next().transpose()?
+            && let Some(at) = least(&mut entries)
+            && let Some(entry) = entries[at].next().transpose()?
         {
             bytes += entry.bytes;
-            batch.push(entry);
+            batch.push((at, entry));
         }
         if batch.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = batch.iter().map(|entry| entry.id).collect();
-        let rows = batch.into_iter().zip(find.try_find_many(&ids)?).map(|(entry, object)| match object {
-            Some(object) => Ok((entry.key, object)),
+        let ids: Vec<_> = batch.iter().map(|(_, entry)| entry.id).collect();
+        let objects = find.try_find_many(&ids)?;
+        let rows = batch.into_iter().zip(objects).map(|((at, entry), object)| match object {
+            Some(object) => Ok((at, entry.key, object)),
             None => Err(OdbError::NotFound { id: entry.id }),
         });
         if sender.send(rows.collect::<Result<_, _>>()?).is_err() {
@@ -174,6 +194,20 @@ fn read_batches(find: &dyn Find, root: RootId, sender: &SyncSender<Batch>) -> Re
             return Ok(());
         }
     }
+}
+
+/// Which tree has the row with the least key; one that cannot be read comes first, to say so.
+fn least(entries: &mut [Peekable<tree::Rows<'_>>]) -> Option<usize> {
+    let mut least: Option<(usize, &str)> = None;
+    for (at, rows) in entries.iter_mut().enumerate() {
+        match rows.peek() {
+            None => {}
+            Some(Err(_)) => return Some(at),
+            Some(Ok(entry)) if least.is_some_and(|(_, key)| key <= entry.key.as_str()) => {}
+            Some(Ok(entry)) => least = Some((at, &entry.key)),
+        }
+    }
+    least.map(|(at, _)| at)
 }
 
 #[cfg(test)]

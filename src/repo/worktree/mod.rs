@@ -19,7 +19,7 @@ mod state;
 mod transaction;
 
 pub use error::WorktreeError;
-pub use layout::{digests, file_of, folder_of, single_file, write_dataset};
+pub use layout::{digests, file_of, folder_of, single_file, write_dataset, write_datasets};
 pub use transaction::{FileSink, Summary, Transaction};
 
 use std::collections::{BTreeMap, BTreeSet};
