@@ -54,8 +54,9 @@ fn main() -> Outcome<()> {
         Err(_) => 1000,
     };
     let folder = TempDir::new()?;
-    let stores =
-        [Place::new(&folder.path().join("short"), SHORT)?, Place::new(&folder.path().join("long"), long)?];
+    let stores = ["short", "long"].map(|name| Place { path: folder.path().join(name) });
+    stores[0].fill(SHORT)?;
+    stores[1].fill(long)?;
     let unmerged = Place { path: folder.path().join("long-unmerged") };
     stores[1].unmerge(&unmerged.path)?;
     let [short, long] = stores;

@@ -8,9 +8,6 @@ use crate::cli::ui::{Style, Ui};
 /// The least width at which two columns are set side by side.
 pub(super) const SIDE_BY_SIDE: usize = 100;
 
-/// The narrowest text that is wrapped to.
-const NARROWEST: usize = 20;
-
 const BETWEEN: &str = " │ ";
 
 /// A piece of text that may become several lines.
@@ -41,8 +38,9 @@ impl Piece {
 
     /// Its lines: mark, a space, the indent and the text; later ones are indented two columns more.
     fn lines(&self, width: usize) -> Vec<String> {
-        let before = 2 + self.indent.min(width / 2);
-        let room = width.saturating_sub(before).max(NARROWEST.min(width));
+        // However narrow it is, most of it is for the text.
+        let before = 2 + self.indent.min(width / 4);
+        let room = width.saturating_sub(before);
         let mut lines = Vec::new();
         let mut rest = visible(&self.text);
         while !rest.is_empty() || lines.is_empty() {

@@ -104,7 +104,7 @@ impl<'a> Receipting<'a> {
         progress: &dyn Progress,
     ) -> Result<Vec<Export>, OpError> {
         let words = exports::allowed_words(self.include_partial);
-        let (mut made, mut wanted) = (Vec::new(), Vec::new());
+        let (mut made, mut datasets, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for (stage, dataset) in EXPORTS {
             let dataset = dataset.name();
             let Some(root) = roots.get(dataset).copied() else { continue };
@@ -112,16 +112,15 @@ impl<'a> Receipting<'a> {
                 made.push(known);
                 continue;
             }
+            datasets.push(dataset);
             wanted.push(exports::Wanted {
-                dataset,
                 root,
                 path: scratch.join(format!("{}.jsonl", dataset.replace('/', "-"))),
                 allowed: (dataset == Dataset::Sft.name()).then_some(words),
                 before: self.exported_before(dataset),
             });
         }
-        let datasets: Vec<_> = wanted.iter().map(|export| export.dataset).collect();
-        let files = exports::write(staging, wanted, progress)?;
+        let files = exports::write(staging, &wanted, progress)?;
         for (dataset, file) in datasets.into_iter().zip(files) {
             made.push(Export { dataset, blake3: file.blake3, sha256: file.sha256, path: Some(file.path) });
         }

@@ -15,6 +15,8 @@ use rustc_hash::FxHashSet;
 use super::error::StoreError;
 use super::hold::Hold;
 use super::lock::LockFile;
+use super::many::Holder;
+use super::many::Place;
 use super::opened::Store;
 use super::operation::PackEntry;
 use super::pack::BlockBuilder;
@@ -264,6 +266,44 @@ impl Staging {
         self.store.read(id)
     }
 
+    fn read_many(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectBytes>>, StoreError> {
+        let mut places: Vec<Place<Holding<'_>>> = Vec::new();
+        let mut elsewhere = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            match self.staged_place(id)? {
+                Some((holding, entry)) => places.push((at, holding, entry)),
+                None => elsewhere.push((at, *id)),
+            }
+        }
+        let mut answers = vec![None; ids.len()];
+        self.store.fill(places, &mut answers);
+        let (places, ids_elsewhere): (Vec<_>, Vec<_>) = elsewhere.into_iter().unzip();
+        for (at, found) in places.into_iter().zip(self.store.read_many(&ids_elsewhere)?) {
+            answers[at] = found;
+        }
+        for (answer, id) in answers.iter_mut().zip(ids) {
+            if answer.is_none() {
+                *answer = self.read(id)?;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Where a block that was appended holds `id`.
+    fn staged_place(&self, id: &ObjectId) -> Result<Option<(Holding<'_>, Entry)>, StoreError> {
+        if let Some(current) = &self.current
+            && let Some(entry) = current.writer.lookup(id)
+        {
+            return Ok(Some((Holding::Current(&current.writer, current.serial), entry)));
+        }
+        for pack in &self.done {
+            if let Some(entry) = pack.reader.lookup(id)? {
+                return Ok(Some((Holding::Done(&pack.reader), entry)));
+            }
+        }
+        Ok(None)
+    }
+
     fn read_current(&self, current: &Current, entry: &Entry) -> Result<ObjectBytes, StoreError> {
         let key = (current.serial, entry.block);
         let cached = self.store.cache().get(key);
@@ -275,6 +315,29 @@ impl Staging {
             block
         };
         slice_of(&block, entry, current.writer.path())
+    }
+}
+
+/// Who holds a staged block.
+enum Holding<'a> {
+    /// The pack that is being written, under its serial.
+    Current(&'a PackWriter, u64),
+    Done(&'a Arc<PackReader>),
+}
+
+impl Holder for Holding<'_> {
+    fn serial(&self) -> u64 {
+        match self {
+            Self::Current(_, serial) => *serial,
+            Self::Done(reader) => reader.serial(),
+        }
+    }
+
+    fn read_block(&self, index: u32) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Current(writer, _) => writer.read_block(index),
+            Self::Done(reader) => reader.read_block(index),
+        }
     }
 }
 
@@ -308,6 +371,10 @@ impl Find for Staging {
     /// From the staging, or from the store beneath it.
     fn try_find(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, OdbError> {
         Ok(self.read(id)?)
+    }
+
+    fn try_find_many(&self, ids: &[ObjectId]) -> Result<Vec<Option<ObjectBytes>>, OdbError> {
+        Ok(self.read_many(ids)?)
     }
 }
 

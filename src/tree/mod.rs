@@ -17,6 +17,7 @@ mod proof;
 mod range;
 mod read;
 mod shared;
+mod together;
 mod walk;
 
 pub use apply::apply;
@@ -29,6 +30,7 @@ pub use proof::{Proof, prove};
 pub use range::{Rows, iter, prefix, range, rows_from};
 pub use read::{get, height, nth, rank, row_at, totals};
 pub use shared::Shared;
+pub use together::{Together, together};
 pub use walk::{Visitor, Walker};
 
 use serde::{Deserialize, Serialize};

@@ -13,25 +13,21 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use serde::Deserialize;
 use sha2::Digest as _;
 
 use crate::object::Find;
-use crate::object::FindExt as _;
 use crate::object::ObjectId;
+use crate::object::OdbError;
 use crate::object::RootId;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
 use crate::tree;
 
-/// Rows between two reports of progress.
-const PROGRESS_ROWS: u64 = 1024;
-
 /// An export that is wanted as a file.
 pub(crate) struct Wanted<'a> {
-    /// Its dataset.
-    pub dataset: &'static str,
     /// The tree of its rows.
     pub root: RootId,
     /// Where to write it.
@@ -59,34 +55,40 @@ pub(crate) fn allowed_words(include_partial: bool) -> &'static [&'static str] {
 }
 
 /// Writes the rows of each export as JSONL, and reads the finished file of one with `allowed` again: every line must
-/// carry one of these words as its quality.
+/// carry one of these words as its quality. One batch of rows is hashed and written while the next is read.
 ///
 /// # Errors
 /// When a row is missing or damaged, a file cannot be written, or the firewall finds a forbidden row.
 pub(crate) fn write(
     find: &dyn Find,
-    wanted: Vec<Wanted<'_>>,
+    wanted: &[Wanted<'_>],
     progress: &dyn Progress,
 ) -> Result<Vec<ExportFile>, OpError> {
     let mut bytes = 0;
     let mut outputs = Vec::with_capacity(wanted.len());
-    for export in &wanted {
+    for export in wanted {
         bytes += tree::totals(find, export.root)?.jsonl_bytes();
-        outputs.push(Output::create(find, export)?);
+        outputs.push(Output::create(export)?);
     }
     progress.begin("exports", Some(bytes));
-    let mut pending = (0, 0);
-    // The one whose next key is the least, until all are at their end.
-    while let Some(next) = least(&mut outputs) {
-        pending = (pending.0 + 1, pending.1 + outputs[next].row(find)?);
-        if pending.0 == PROGRESS_ROWS {
-            progress.advance(pending.0, pending.1);
-            pending = (0, 0);
-        }
-    }
-    let files = outputs.into_iter().map(Output::finish).collect::<Result<Vec<_>, _>>()?;
+    let files = std::thread::scope(|scope| {
+        let (sender, batches) = sync_channel::<Batch>(1);
+        let writer = scope.spawn(move || {
+            for batch in batches {
+                progress.advance(batch.rows, batch.bytes());
+                for (output, text) in outputs.iter_mut().zip(&batch.texts) {
+                    output.append(text)?;
+                }
+            }
+            Ok::<_, OpError>(outputs.into_iter().map(Output::finish).collect())
+        });
+        let read = read_batches(find, wanted, &sender);
+        drop(sender);
+        let files = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        read.map(|()| files)
+    })?;
     progress.end();
-    for export in &wanted {
+    for export in wanted {
         if let Some(allowed) = export.allowed {
             firewall(&export.path, allowed)?;
         }
@@ -94,83 +96,108 @@ pub(crate) fn write(
     Ok(files)
 }
 
-/// The output whose next row has the least key; one whose tree cannot be read comes first, to say so.
-fn least(outputs: &mut [Output<'_>]) -> Option<usize> {
-    let mut least: Option<(usize, &str)> = None;
-    for (at, output) in outputs.iter_mut().enumerate() {
-        match output.rows.peek() {
-            None => {}
-            Some(Err(_)) => return Some(at),
-            Some(Ok(entry)) if least.is_some_and(|(_, key)| key <= entry.key.as_str()) => {}
-            Some(Ok(entry)) => least = Some((at, &entry.key)),
+/// Bytes and rows that are read at a time.
+const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_ROWS: usize = 1 << 14;
+
+/// Lines for each of the exports.
+struct Batch {
+    texts: Vec<Vec<u8>>,
+    rows: u64,
+}
+
+impl Batch {
+    fn bytes(&self) -> u64 {
+        self.texts.iter().map(|text| text.len() as u64).sum()
+    }
+}
+
+/// Reads all rows, until nobody takes them.
+fn read_batches(find: &dyn Find, wanted: &[Wanted<'_>], sender: &SyncSender<Batch>) -> Result<(), OpError> {
+    let open =
+        |export: &Wanted<'_>| export.before.as_ref().and_then(|(root, path)| Before::open(find, *root, path));
+    let mut before: Vec<_> = wanted.iter().map(open).collect();
+    let mut entries = tree::together(find, wanted.iter().map(|export| export.root));
+    // Where the rows lie that the last run's files have, one after another: the rest is found in the store.
+    let (mut known, mut rows, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && rows.len() < BATCH_ROWS
+            && let Some((at, entry)) = entries.next().transpose()?
+        {
+            bytes += entry.bytes;
+            let is_known = before[at].as_mut().is_some_and(|before| before.take(&entry, &mut known));
+            if !is_known {
+                asked.push(entry.id);
+            }
+            rows.push((at, is_known.then_some(known.len())));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut found = find.try_find_many(&asked)?.into_iter().zip(&asked);
+        let mut batch = Batch { texts: vec![Vec::new(); wanted.len()], rows: rows.len() as u64 };
+        let mut start = 0;
+        for (at, end) in rows.drain(..) {
+            let text = &mut batch.texts[at];
+            match (end, end.map_or_else(|| found.next(), |_| None)) {
+                (Some(end), _) => {
+                    text.extend_from_slice(&known[start..end]);
+                    start = end;
+                }
+                (None, Some((Some(object), _))) => text.extend_from_slice(&object),
+                (None, Some((None, id))) => return Err(OdbError::NotFound { id: *id }.into()),
+                (None, None) => {}
+            }
+            text.push(b'\n');
+        }
+        drop(found);
+        asked.clear();
+        known.clear();
+        if sender.send(batch).is_err() {
+            // The writer failed, and says why.
+            return Ok(());
         }
     }
-    least.map(|(at, _)| at)
 }
 
 /// One export on its way into a file.
-struct Output<'a> {
-    rows: Peekable<tree::Rows<'a>>,
-    before: Option<Before<'a>>,
+struct Output {
     path: PathBuf,
     out: File,
     blake3: blake3::Hasher,
     sha256: sha2::Sha256,
-    /// Rows that are not hashed yet: a hasher is fastest when it is given much at a time.
-    block: Vec<u8>,
 }
 
-/// Bytes gathered before they are hashed and written.
-const BLOCK_BYTES: usize = 256 << 10;
-
-impl<'a> Output<'a> {
-    fn create(find: &'a dyn Find, export: &Wanted<'_>) -> Result<Self, OpError> {
-        let file = File::create(&export.path).map_err(|e| OpError::io("write", &export.path, &e))?;
+impl Output {
+    fn create(export: &Wanted<'_>) -> Result<Self, OpError> {
+        let out = File::create(&export.path).map_err(|e| OpError::io("write", &export.path, &e))?;
         Ok(Self {
-            rows: tree::iter(find, export.root).peekable(),
-            before: export.before.as_ref().and_then(|(root, path)| Before::open(find, *root, path)),
             path: export.path.clone(),
-            out: file,
+            out,
             blake3: blake3::Hasher::new(),
             sha256: sha2::Sha256::new(),
-            block: Vec::with_capacity(BLOCK_BYTES + (64 << 10)),
         })
     }
 
-    /// Writes the next row; returns its bytes.
-    fn row(&mut self, find: &dyn Find) -> Result<u64, OpError> {
-        let Some(entry) = self.rows.next() else { return Ok(0) };
-        let entry = entry?;
-        let start = self.block.len();
-        let known = self.before.as_mut().is_some_and(|before| before.take(&entry, &mut self.block));
-        if !known {
-            self.block.extend_from_slice(&find.find(&entry.id)?);
-        }
-        self.block.push(b'\n');
-        let len = self.block.len() - start;
-        if self.block.len() >= BLOCK_BYTES {
-            self.flush()?;
-        }
-        Ok(len as u64)
+    fn append(&mut self, lines: &[u8]) -> Result<(), OpError> {
+        self.blake3.update(lines);
+        self.sha256.update(lines);
+        self.out.write_all(lines).map_err(|e| OpError::io("write", &self.path, &e))
     }
 
-    fn flush(&mut self) -> Result<(), OpError> {
-        self.blake3.update(&self.block);
-        self.sha256.update(&self.block);
-        self.out.write_all(&self.block).map_err(|e| OpError::io("write", &self.path, &e))?;
-        self.block.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<ExportFile, OpError> {
-        self.flush()?;
-        Ok(ExportFile {
+    fn finish(self) -> ExportFile {
+        ExportFile {
             blake3: ObjectId::from_bytes(*self.blake3.finalize().as_bytes()),
             sha256: hex::encode(self.sha256.finalize()),
             path: self.path,
-        })
+        }
     }
 }
+
+/// Bytes that are read of the last run's file at a time.
+const READ_BYTES: usize = 256 << 10;
 
 /// The file of the last run, walked along with the tree that it was written from. It is only believed where a row
 /// hashes to the name that the tree gives it.
@@ -184,7 +211,7 @@ struct Before<'a> {
 impl<'a> Before<'a> {
     fn open(find: &'a dyn Find, root: RootId, path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
-        let input = BufReader::with_capacity(BLOCK_BYTES, file);
+        let input = BufReader::with_capacity(READ_BYTES, file);
         Some(Self { rows: tree::iter(find, root).peekable(), input, changed: false })
     }
 

@@ -4,8 +4,6 @@
 
 use proptest::prelude::*;
 
-use std::borrow::Cow;
-
 use crate::base::json::Value;
 use crate::base::json::canonicalize;
 
@@ -23,10 +21,10 @@ fn outputs(expr: &Expr, row: &Value<'_>) -> Option<Vec<String>> {
     let scope = Scope::new(row, &variables);
     let mut out = Vec::new();
     expr.run(&scope, 100, &mut out).ok()?;
-    Some(out.iter().map(text).collect())
+    Some(out.iter().map(|value| text(value)).collect())
 }
 
-fn text(value: &Cow<'_, Value<'_>>) -> String {
+fn text(value: &Value<'_>) -> String {
     let mut bytes = Vec::new();
     value.write(&mut bytes);
     let mut again = Vec::new();
@@ -189,13 +187,13 @@ fn the_fast_way_and_jaq_agree() {
 }
 
 /// What the native way says, where it says anything.
-fn native(code: &str, row: &Value<'_>) -> Option<Option<Vec<String>>> {
+fn native(code: &str, row: &Value<'_>) -> Option<Vec<String>> {
     let native = Native::parse(code, &names())?;
     let path = Value::Object(vec![("file".into(), Value::String("a/b".into()))]);
     let variables = [Variable::new(row), Variable::new(&path)];
     let mut out = Vec::new();
     native.run(&Scope::new(row, &variables), &mut out)?;
-    Some(Some(out.iter().map(text).collect()))
+    Some(out.iter().map(|value| text(value)).collect())
 }
 
 #[test]
@@ -210,7 +208,7 @@ fn the_native_way_and_jaq_agree() {
             let row = Value::parse(&canonical).expect("canonical");
             if let Some(answer) = native(code, &row) {
                 answered += 1;
-                assert_eq!(answer, outputs(&slow, &row), "{code} over {text}");
+                assert_eq!(Some(answer), outputs(&slow, &row), "{code} over {text}");
             }
         }
         if answered == 0 {
@@ -310,7 +308,7 @@ proptest! {
             prop_assert_eq!(outputs(&fast, &row), outputs(&jaq(code), &row), "{}", code);
             let code = NATIVE[pick % NATIVE.len()];
             if let Some(answer) = native(code, &row) {
-                prop_assert_eq!(answer, outputs(&jaq(code), &row), "{}", code);
+                prop_assert_eq!(Some(answer), outputs(&jaq(code), &row), "{}", code);
             }
         }
     }

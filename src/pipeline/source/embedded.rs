@@ -9,14 +9,14 @@ pub const fn embedded() -> &'static [(&'static str, &'static str)] {
         ("aider-swe-bench", include_str!("embedded/aider-swe-bench.toml")),
         ("code-review-benchmark", include_str!("embedded/code-review-benchmark.toml")),
         ("hh-rlhf", include_str!("embedded/hh-rlhf.toml")),
+        ("inspect", include_str!("embedded/inspect.toml")),
         ("mt-bench", include_str!("embedded/mt-bench.toml")),
         ("self-instruct", include_str!("embedded/self-instruct.toml")),
-        ("tau-bench", include_str!("embedded/tau-bench.toml")),
-        ("vexp-swe-bench", include_str!("embedded/vexp-swe-bench.toml")),
-        ("wildbench", include_str!("embedded/wildbench.toml")),
-        ("inspect", include_str!("embedded/inspect.toml")),
         ("swe-agent", include_str!("embedded/swe-agent.toml")),
         ("tau-bench", include_str!("embedded/tau-bench.toml")),
+        ("tau-bench", include_str!("embedded/tau-bench.toml")),
+        ("vexp-swe-bench", include_str!("embedded/vexp-swe-bench.toml")),
         ("who-and-when", include_str!("embedded/who-and-when.toml")),
+        ("wildbench", include_str!("embedded/wildbench.toml")),
     ]
 }

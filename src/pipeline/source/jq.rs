@@ -349,9 +349,8 @@ pub(super) fn takes_whole(code: &str) -> bool {
 /// Does `code` begin by going over the members of the row, whatever their names (`to_entries[] | …`)?
 pub(super) fn goes_over_members(code: &str) -> bool {
     let tokens = Lexer::new(code).lex().unwrap_or_default();
-    let first = match tokens.as_slice() {
-        [Token("." | "$unit", _), Token("|", _), first, ..] | [first, ..] => first,
-        [] => return false,
+    let ([Token("." | "$unit", _), Token("|", _), first, ..] | [first, ..]) = tokens.as_slice() else {
+        return false;
     };
     matches!(first.0, "to_entries" | "with_entries" | "map_values" | "keys" | "keys_unsorted")
 }

@@ -6,6 +6,11 @@
 //! usual) is left to jaq, at every evaluation anew: [`Native::run`] then says `None`. Invariant: an answer given here
 //! is the one that jaq would give; `differential` runs every form through both.
 
+#![expect(
+    clippy::ptr_arg,
+    reason = "a part of what is borrowed is borrowed for as long, which a plain reference forgets"
+)]
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -21,6 +26,9 @@ use super::value::owned;
 
 /// A number of more digits may be one that binary64 does not hold, where jaq's rules for mixed kinds matter.
 const DIGITS_MAX: usize = 15;
+
+/// The longest expression that is tried: parsing and evaluating go as deep as it has operators.
+const CODE_BYTES_MAX: usize = 400;
 
 type Out<'v> = Vec<Cow<'v, Value<'v>>>;
 
@@ -96,6 +104,9 @@ impl Comparison {
 impl Native {
     /// Parses `code`; `None` where it is more than this knows.
     pub(super) fn parse(code: &str, variables: &[String]) -> Option<Self> {
+        if code.len() > CODE_BYTES_MAX {
+            return None;
+        }
         let mut parser = Parser { rest: code, variables };
         let whole = parser.pipe()?;
         parser.space();

@@ -15,7 +15,6 @@
 //! | `sources` | `data/sources/<path>`, percent-encoded as in the key |
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::error::WorktreeError;
@@ -168,14 +167,13 @@ fn read_batches(
     datasets: &[(&str, RootId)],
     sender: &SyncSender<Batch>,
 ) -> Result<(), WorktreeError> {
-    let mut entries: Vec<_> = datasets.iter().map(|(_, root)| tree::iter(find, *root).peekable()).collect();
+    let mut entries = tree::together(find, datasets.iter().map(|(_, root)| *root));
     loop {
         let mut batch: Vec<(usize, tree::Entry)> = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES
             && batch.len() < BATCH_ROWS
-            && let Some(at) = least(&mut entries)
-            && let Some(entry) = entries[at].next().transpose()?
+            && let Some((at, entry)) = entries.next().transpose()?
         {
             bytes += entry.bytes;
             batch.push((at, entry));
@@ -194,20 +192,6 @@ fn read_batches(
             return Ok(());
         }
     }
-}
-
-/// Which tree has the row with the least key; one that cannot be read comes first, to say so.
-fn least(entries: &mut [Peekable<tree::Rows<'_>>]) -> Option<usize> {
-    let mut least: Option<(usize, &str)> = None;
-    for (at, rows) in entries.iter_mut().enumerate() {
-        match rows.peek() {
-            None => {}
-            Some(Err(_)) => return Some(at),
-            Some(Ok(entry)) if least.is_some_and(|(_, key)| key <= entry.key.as_str()) => {}
-            Some(Ok(entry)) => least = Some((at, &entry.key)),
-        }
-    }
-    least.map(|(at, _)| at)
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ fn rows_carry_their_header_and_its_id() {
 
     // A log that grows has its header elsewhere, and another one: nothing is lost, and the datasets are those of a
     // repository that never saw the log as it was.
-    let grown = file("tiny", "").replace("]", r#",{"name":"product","ask":"2*3?","say":"6","ok":true}]"#);
+    let grown = file("tiny", "").replace(']', r#",{"name":"product","ask":"2*3?","say":"6","ok":true}]"#);
     place.write("runs/a.json", &grown);
     place.run(What::All);
     let again = check(&place);
