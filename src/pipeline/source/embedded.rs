@@ -14,7 +14,6 @@ pub const fn embedded() -> &'static [(&'static str, &'static str)] {
         ("self-instruct", include_str!("embedded/self-instruct.toml")),
         ("swe-agent", include_str!("embedded/swe-agent.toml")),
         ("tau-bench", include_str!("embedded/tau-bench.toml")),
-        ("tau-bench", include_str!("embedded/tau-bench.toml")),
         ("vexp-swe-bench", include_str!("embedded/vexp-swe-bench.toml")),
         ("who-and-when", include_str!("embedded/who-and-when.toml")),
         ("wildbench", include_str!("embedded/wildbench.toml")),
