@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::locate;
 use super::validate::Violation;
 use crate::base::json::JsonError;
-use crate::base::json::to_canonical;
+use crate::base::json::write_canonical;
 
 /// Why bytes are not a record, or a record cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,17 @@ pub trait Record: Serialize + DeserializeOwned + JsonSchema {
     /// # Errors
     /// [`RecordError::Unwritable`].
     fn to_object_bytes(&self) -> Result<Vec<u8>, RecordError> {
-        to_canonical(self).map_err(|source| RecordError::Unwritable { schema: Self::SCHEMA, source })
+        let mut out = Vec::with_capacity(1 << 10);
+        self.write_object_bytes(&mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Record::to_object_bytes`], appended to `out`.
+    ///
+    /// # Errors
+    /// As there; `out` is then as long as it was.
+    fn write_object_bytes(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        write_canonical(self, out).map_err(|source| RecordError::Unwritable { schema: Self::SCHEMA, source })
     }
 }
 

@@ -5,6 +5,8 @@
 //! deciding is a pure function of the computed parts, in order; so a run that computes only what changed and decides
 //! about everything ends where a full run ends.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectId;
@@ -68,9 +70,9 @@ pub(crate) enum ExportFact {
     /// A row, by its text; decided: the key of the earlier row with the same text.
     Row(TextHash, Option<String>),
     /// Refused, with the reason code.
-    Refused(String),
+    Refused(Cow<'static, str>),
     /// Left out by the rule of this name.
-    Skipped(String),
+    Skipped(Cow<'static, str>),
 }
 
 /// What pairing may make of a record.
@@ -90,9 +92,9 @@ pub(crate) enum PairFact {
         text: TextHash,
     },
     /// Refused, with the reason code.
-    Refused(String),
+    Refused(Cow<'static, str>),
     /// Left out by the rule of this name.
-    Skipped(String),
+    Skipped(Cow<'static, str>),
 }
 
 /// [`GroupKind`] as it is stored.

@@ -49,6 +49,8 @@ pub(crate) struct Maker<'a> {
     wanted: Wanted,
     blocks: BlockBuilder,
     delivery: Delivery,
+    /// Where objects are written before their hash is known.
+    scratch: Vec<u8>,
 }
 
 impl<'a> Maker<'a> {
@@ -59,7 +61,13 @@ impl<'a> Maker<'a> {
 
     pub(crate) fn with(store: &'a Store, store_is_empty: bool, wanted: Wanted) -> Self {
         let store = (!store_is_empty).then_some(store);
-        Self { store, wanted, blocks: BlockBuilder::new(), delivery: Delivery::default() }
+        Self {
+            store,
+            wanted,
+            blocks: BlockBuilder::new(),
+            delivery: Delivery::default(),
+            scratch: Vec::new(),
+        }
     }
 
     pub(crate) fn finish(mut self) -> Result<Delivery, OpError> {
@@ -92,10 +100,13 @@ impl<'a> Maker<'a> {
     }
 
     fn record<R: Record>(&mut self, dataset: Dataset, key: String, record: &R) -> Result<(), OpError> {
-        let bytes = record.to_object_bytes()?;
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        record.write_object_bytes(&mut bytes)?;
         let id = ObjectId::of(&bytes);
         self.object(id, &bytes)?;
         self.put(dataset, key, id, bytes.len());
+        self.scratch = bytes;
         Ok(())
     }
 

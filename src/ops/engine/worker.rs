@@ -211,10 +211,10 @@ pub(crate) fn judge(
     let mut refusals = BTreeMap::new();
     let mut export = |stage, verdict: Verdict<()>| match verdict {
         Verdict::Row(_, text) => ExportFact::Row(text, None),
-        Verdict::Skipped(rule) => ExportFact::Skipped(rule.to_owned()),
+        Verdict::Skipped(rule) => ExportFact::Skipped(rule.into()),
         Verdict::Refused(refusal) => {
             refusals.insert(stage, (refusal.reason.to_owned(), refusal.detail));
-            ExportFact::Refused(refusal.reason.to_owned())
+            ExportFact::Refused(refusal.reason.into())
         }
     };
     let (rag_row, rag_verdict) = split(rag::export(evidence_id, &evidence, &scored));
@@ -229,10 +229,10 @@ pub(crate) fn judge(
             can_win: candidate.can_win,
             text: candidate.text,
         },
-        Entry::Skipped(rule) => PairFact::Skipped(rule.to_owned()),
+        Entry::Skipped(rule) => PairFact::Skipped(rule.into()),
         Entry::Refused(refusal) => {
             refusals.insert("export-preference", (refusal.reason.to_owned(), refusal.detail));
-            PairFact::Refused(refusal.reason.to_owned())
+            PairFact::Refused(refusal.reason.into())
         }
     };
     let fact = OutputFact {

@@ -39,12 +39,16 @@ pub(super) enum Native {
     Path(Box<Base>, Vec<(Step, bool)>),
     /// `a | b`
     Pipe(Box<Self>, Box<Self>),
+    /// `a, b`
+    Comma(Box<Self>, Box<Self>),
     /// `a // b`
     Alternative(Box<Self>, Box<Self>),
     /// `a == b` and its like.
     Compare(Box<Self>, Comparison, Box<Self>),
     /// `a + b`
     Sum(Box<Self>, Box<Self>),
+    /// `a * b`
+    Product(Box<Self>, Box<Self>),
     /// `if a then b else c end`
     If(Box<Self>, Box<Self>, Box<Self>),
 }
@@ -62,6 +66,8 @@ pub(super) enum Base {
     Object(Vec<(String, Native)>),
     /// `select(a)`
     Select(Native),
+    /// `map(a)`
+    Map(Native),
     /// `join("…")`
     Join(String),
     /// `split("…")`
@@ -139,6 +145,10 @@ impl Native {
                 first.eval(dot, scope, &mut between)?;
                 between.iter().try_for_each(|value| second.eval(value, scope, out))
             }
+            Self::Comma(first, second) => {
+                first.eval(dot, scope, out)?;
+                second.eval(dot, scope, out)
+            }
             Self::Alternative(first, second) => {
                 let before = out.len();
                 first.eval(dot, scope, out)?;
@@ -166,6 +176,17 @@ impl Native {
                     }
                     _ => return None,
                 });
+                Some(())
+            }
+            Self::Product(left, right) => {
+                let (left, right) = (left.one(dot, scope)?, right.one(dot, scope)?);
+                let product = plain_number(&left)? * plain_number(&right)?;
+                // Whole numbers are multiplied as such by jq, which is the same below 10^15.
+                if product.abs() >= 1e15 || !product.is_finite() {
+                    return None;
+                }
+                let digits = ryu_js::Buffer::new().format_finite(product).to_owned();
+                out.push(Cow::Owned(Value::Number(Cow::Owned(digits))));
                 Some(())
             }
             Self::If(condition, then, otherwise) => {
@@ -207,6 +228,18 @@ impl Base {
                 if truthy(condition.one(dot, scope)?.as_ref()) {
                     out.push(dot.clone());
                 }
+            }
+            Self::Map(each) => {
+                let Value::Array(items) = dot.as_ref() else { return None };
+                let mut mapped = Vec::with_capacity(items.len());
+                for place in 0..items.len() {
+                    let item = match dot {
+                        Cow::Borrowed(array) => Cow::Borrowed(child(array, place)),
+                        Cow::Owned(array) => Cow::Owned(child(array, place).clone()),
+                    };
+                    each.eval(&item, scope, &mut mapped)?;
+                }
+                out.push(Cow::Owned(Value::Array(mapped.into_iter().map(Cow::into_owned).collect())));
             }
             Self::Join(between) => {
                 let Value::Array(items) = dot.as_ref() else { return None };
@@ -328,7 +361,7 @@ impl Parser<'_, '_> {
         self.space();
         let Some(after) = self.rest.strip_prefix(symbol) else { return false };
         let longer = match symbol {
-            "|" | "+" | "//" => after.starts_with('='),
+            "|" | "+" | "*" | "//" => after.starts_with('='),
             "<" | ">" => after.starts_with('='),
             _ => false,
         };
@@ -349,11 +382,19 @@ impl Parser<'_, '_> {
     }
 
     fn pipe(&mut self) -> Option<Native> {
-        let first = self.alternative()?;
+        let first = self.comma()?;
         if !self.takes("|") {
             return Some(first);
         }
         Some(Native::Pipe(Box::new(first), Box::new(self.pipe()?)))
+    }
+
+    fn comma(&mut self) -> Option<Native> {
+        let mut all = self.alternative()?;
+        while self.takes(",") {
+            all = Native::Comma(Box::new(all), Box::new(self.alternative()?));
+        }
+        Some(all)
     }
 
     fn alternative(&mut self) -> Option<Native> {
@@ -383,11 +424,19 @@ impl Parser<'_, '_> {
     }
 
     fn sum(&mut self) -> Option<Native> {
-        let mut sum = self.term()?;
+        let mut sum = self.product()?;
         while self.takes("+") {
-            sum = Native::Sum(Box::new(sum), Box::new(self.term()?));
+            sum = Native::Sum(Box::new(sum), Box::new(self.product()?));
         }
         Some(sum)
+    }
+
+    fn product(&mut self) -> Option<Native> {
+        let mut product = self.term()?;
+        while self.takes("*") {
+            product = Native::Product(Box::new(product), Box::new(self.term()?));
+        }
+        Some(product)
     }
 
     fn term(&mut self) -> Option<Native> {
@@ -442,6 +491,7 @@ impl Parser<'_, '_> {
             "false" => Base::Constant(Value::Bool(false)),
             "tostring" => Base::ToString,
             "select" => Base::Select(self.within("(", ")")?),
+            "map" => Base::Map(self.within("(", ")")?),
             "join" => Base::Join(self.argument()?),
             "split" => Base::Split(self.argument()?),
             "if" => {
