@@ -81,6 +81,10 @@ pub struct StreamHealth {
     pub changes: Option<Vec<Change>>,
     /// Whether the spec means something else than it did in the earlier of them.
     pub spec_changed: bool,
+    /// What the spec's shape met inside the units, by name; empty for a spec without one.
+    pub noted: BTreeMap<String, u64>,
+    /// How often something beyond those that are told apart was met.
+    pub other_noted: u64,
 }
 
 /// How often an evidence field is filled.
@@ -163,6 +167,8 @@ pub fn health(site: &Site, streams: &[String], progress: &dyn Progress) -> Resul
             quarantined: report.quarantined,
             changes: pair.as_ref().map(|(before, after)| shift::compare(before, after)),
             spec_changed: pair.as_ref().is_some_and(|(before, after)| before.spec_id != after.spec_id),
+            noted: report.noted.counts,
+            other_noted: report.noted.others,
         });
     }
     let alarm = items.iter().any(|item| item.changes.as_ref().is_some_and(|changes| !changes.is_empty()));

@@ -114,6 +114,7 @@ fn render(context: &Context, stream: &StreamHealth) -> String {
     };
     line(&mut text, "skipped", by(&stream.skipped).into_iter());
     line(&mut text, "quarantined", by(&stream.quarantined).into_iter());
+    line(&mut text, "inside", by(&stream.noted).into_iter());
     text
 }
 

@@ -37,6 +37,11 @@ use super::lookup::LookupRow;
 use super::lookup::Lookups;
 use super::native::Native;
 use super::path::Fast;
+use super::shape::Notes;
+use super::shape::Shape;
+use super::shape::Shaped;
+use super::shape::Text;
+use super::shape::texts;
 use super::spec::Code;
 use super::spec::Columns;
 use super::spec::Spec;
@@ -66,6 +71,7 @@ const BESIDE_AT: usize = 4;
 pub struct Adapter {
     stream: String,
     unit: UnitKind,
+    shape: Option<Shape>,
     pattern: Option<PathPattern>,
     skip: Vec<(String, Expr)>,
     emit: Option<Expr>,
@@ -194,6 +200,7 @@ impl Adapter {
             columns: spec.columns.as_ref().map(|(columns, _)| columns.clone()),
             stream: spec.stream.clone(),
             unit: spec.unit,
+            shape: spec.shape,
             pattern: spec.path.as_ref().map(|(_, pattern)| pattern.clone()),
             skip,
             emit,
@@ -232,18 +239,22 @@ impl Adapter {
         let raw_id = ObjectId::of(unit.bytes);
         let mut canonical = std::mem::take(&mut self.canonical);
         canonical.clear();
-        let refused = admit(unit, self.unit, &mut canonical);
-        let (sig_hash, row_id, outcome) = if let Err(outcome) = refused {
-            (None, None, outcome)
-        } else if unit.flags.beside {
-            let sig_hash = Some(Sha256::digest(&canonical).into());
-            (sig_hash, None, beside::fate(&canonical, &self.at, self.unit))
-        } else {
-            self.enter(unit.file);
-            let sig_hash: [u8; 32] = Sha256::digest(&canonical).into();
-            let outcome = self.outcome(unit, &canonical, raw_id, &sig_hash, coverage.as_deref_mut());
-            let quarantined = |(reason, detail)| Outcome::Quarantined { reason, detail };
-            (Some(sig_hash), self.row_id(unit, &sig_hash), outcome.unwrap_or_else(quarantined))
+        let several = self.shape.is_some();
+        let (sig_hash, row_id, outcome) = match admit(unit, self.unit, several, &mut canonical) {
+            Err(outcome) => (None, None, outcome),
+            Ok(_) if unit.flags.beside => {
+                let sig_hash = Some(Sha256::digest(&canonical).into());
+                (sig_hash, None, beside::fate(&canonical, &self.at, self.unit))
+            }
+            Ok(texts) => {
+                self.enter(unit.file);
+                let sig_hash: [u8; 32] = Sha256::digest(&canonical).into();
+                let outcome = self.shaped(&canonical, &texts).and_then(|shaped| {
+                    self.outcome(unit, shaped, raw_id, &sig_hash, coverage.as_deref_mut())
+                });
+                let quarantined = |(reason, detail)| Outcome::Quarantined { reason, detail };
+                (Some(sig_hash), self.row_id(unit, &sig_hash), outcome.unwrap_or_else(quarantined))
+            }
         };
         self.canonical = canonical;
         if let Some(coverage) = coverage {
@@ -263,8 +274,8 @@ impl Adapter {
             return quarantined(("bad_key", format!("the spec has no lookup {name:?}")));
         };
         let mut canonical = Vec::new();
-        match admit(unit, self.lookups[at].unit, &mut canonical) {
-            Ok(()) => {}
+        match admit(unit, self.lookups[at].unit, false, &mut canonical) {
+            Ok(_) => {}
             Err(Outcome::Skipped { rule }) => return LookupRow::Skipped { rule },
             Err(Outcome::Quarantined { reason, detail }) => return quarantined((reason, detail)),
             Err(Outcome::Records(_)) => return LookupRow::Skipped { rule: EMIT_EMPTY.to_owned() },
@@ -318,8 +329,8 @@ impl Adapter {
     /// What the rows of a file see as `$beside`, under the file's name; `unit` is the one that is flagged so.
     pub fn beside_row(&self, unit: &UnitInput<'_>) -> LookupRow {
         let mut canonical = Vec::new();
-        let outcome = match admit(unit, self.unit, &mut canonical) {
-            Ok(()) => beside::fate(&canonical, &self.at, self.unit),
+        let outcome = match admit(unit, self.unit, false, &mut canonical) {
+            Ok(_) => beside::fate(&canonical, &self.at, self.unit),
             Err(outcome) => outcome,
         };
         match outcome {
@@ -350,15 +361,26 @@ impl Adapter {
         self.path = Some(FileCaptures { file: file.to_owned(), value: Value::Object(members), matched });
     }
 
+    /// The row of a unit: itself, or what the spec's shape makes of it.
+    fn shaped<'c>(&self, canonical: &'c [u8], texts: &[Text]) -> Result<Shaped<'c>, Refusal> {
+        match self.shape {
+            Some(shape) => shape.apply(canonical, texts),
+            None => {
+                let value = Value::parse(canonical).map_err(|e| (e.code.as_str(), e.to_string()))?;
+                Ok(Shaped { value, noted: Notes::default() })
+            }
+        }
+    }
+
     fn outcome(
         &self,
         unit: &UnitInput<'_>,
-        canonical: &[u8],
+        shaped: Shaped<'_>,
         raw_id: ObjectId,
         sig_hash: &[u8; 32],
         coverage: Option<&mut Coverage>,
     ) -> Result<Outcome, Refusal> {
-        let mut value = Value::parse(canonical).map_err(|e| (e.code.as_str(), e.to_string()))?;
+        let Shaped { mut value, noted } = shaped;
         let (path, matched) = self.path.as_ref().map_or((&Value::Null, true), |p| (&p.value, p.matched));
         if !matched {
             return Err((
@@ -384,6 +406,7 @@ impl Adapter {
         }
         if let Some(coverage) = coverage {
             coverage.see(&value, &self.reads);
+            coverage.note(&noted);
         }
         if !matches!(value, Value::Object(_)) {
             return Err(("not_an_object", format!("the {} is {}", self.unit.as_str(), kind_name(&value))));
@@ -504,8 +527,14 @@ fn compile_expr(spec: &Spec, code: &Code, names: &[String]) -> Result<Expr, Spec
     Ok(Expr::Jaq { program: Box::new(program), wanted, native })
 }
 
-/// Refuses what cannot be read, leaves out what is blank, and gives the canonical form of the rest.
-fn admit(unit: &UnitInput<'_>, kind: UnitKind, canonical: &mut Vec<u8>) -> Result<(), Outcome> {
+/// Refuses what cannot be read, leaves out what is blank, and gives the canonical form of the rest. With `several`, a
+/// file may be one JSON text on each line, which only a shape can read.
+fn admit(
+    unit: &UnitInput<'_>,
+    kind: UnitKind,
+    several: bool,
+    canonical: &mut Vec<u8>,
+) -> Result<Vec<Text>, Outcome> {
     let quarantined = |reason, detail: String| Outcome::Quarantined { reason, detail };
     if unit.flags.too_large {
         return Err(quarantined("unit_too_large", format!("the unit has {} bytes", unit.bytes.len())));
@@ -518,10 +547,14 @@ fn admit(unit: &UnitInput<'_>, kind: UnitKind, canonical: &mut Vec<u8>) -> Resul
     if line && unit.bytes.iter().all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
         return Err(Outcome::Skipped { rule: BLANK_LINE.to_owned() });
     }
+    if several && kind == UnitKind::File {
+        return texts(unit.bytes, canonical).map_err(|e| quarantined(e.code.as_str(), e.to_string()));
+    }
     canonicalize(unit.bytes, canonical).map_err(|e| {
         let reason = if line && !unit.terminated { "unterminated" } else { e.code.as_str() };
         quarantined(reason, e.to_string())
-    })
+    })?;
+    Ok(vec![Text::whole(canonical)])
 }
 
 fn key_value(key: Option<&str>) -> Value<'_> {

@@ -17,6 +17,7 @@ use crate::record::PassFail;
 use super::adapter::Reads;
 use super::fate::Outcome;
 use super::members::Members;
+use super::shape::Notes;
 
 /// The most source keys, and the most values of one verdict field, that are told apart.
 pub const NAMES_MAX: usize = 1_000;
@@ -75,6 +76,7 @@ pub struct Coverage {
     verdicts: BTreeMap<String, Tally>,
     skipped: BTreeMap<String, u64>,
     quarantined: BTreeMap<String, u64>,
+    noted: Tally,
     #[serde(skip)]
     read: BTreeSet<(String, bool)>,
     #[serde(skip)]
@@ -145,6 +147,8 @@ pub struct CoverageReport {
     pub skipped: BTreeMap<String, u64>,
     /// Units refused, by reason.
     pub quarantined: BTreeMap<String, u64>,
+    /// What the spec's shape met inside the units: kinds of lines and spans, and what it could not make sense of.
+    pub noted: Tally,
 }
 
 impl Coverage {
@@ -153,6 +157,7 @@ impl Coverage {
         self.units += other.units;
         self.records += other.records;
         self.members.merge(&other.members);
+        self.noted.merge(&other.noted);
         for (mine, theirs) in [
             (&mut self.fields, &other.fields),
             (&mut self.skipped, &other.skipped),
@@ -219,6 +224,7 @@ impl Coverage {
             verdicts: self.verdicts.clone(),
             skipped: self.skipped.clone(),
             quarantined: self.quarantined.clone(),
+            noted: self.noted.clone(),
         }
     }
 
@@ -243,6 +249,13 @@ impl Coverage {
             self.know(reads);
         }
         self.members.see(row);
+    }
+
+    /// Counts what a shape met inside a unit.
+    pub(super) fn note(&mut self, notes: &Notes) {
+        for (name, count) in &notes.0 {
+            self.noted.add(name, *count);
+        }
     }
 
     /// Counts a unit's fate and what its records hold.

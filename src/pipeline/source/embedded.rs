@@ -7,10 +7,13 @@
 pub const fn embedded() -> &'static [(&'static str, &'static str)] {
     &[
         ("aider-swe-bench", include_str!("embedded/aider-swe-bench.toml")),
+        ("claude-code", include_str!("embedded/claude-code.toml")),
         ("code-review-benchmark", include_str!("embedded/code-review-benchmark.toml")),
         ("hh-rlhf", include_str!("embedded/hh-rlhf.toml")),
         ("inspect", include_str!("embedded/inspect.toml")),
         ("mt-bench", include_str!("embedded/mt-bench.toml")),
+        ("openinference", include_str!("embedded/openinference.toml")),
+        ("otel-genai", include_str!("embedded/otel-genai.toml")),
         ("self-instruct", include_str!("embedded/self-instruct.toml")),
         ("swe-agent", include_str!("embedded/swe-agent.toml")),
         ("tau-bench", include_str!("embedded/tau-bench.toml")),

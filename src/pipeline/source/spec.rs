@@ -18,6 +18,7 @@ use super::adapter::BUILT_IN;
 use super::adapter::BUILT_IN_RULES;
 use super::files::FileSet;
 use super::files::PathPattern;
+use super::shape::Shape;
 use super::table::Reader;
 use super::table::Table;
 use super::table::unknown;
@@ -95,6 +96,7 @@ pub struct Spec {
     pub(super) description: String,
     pub(super) files: FileSet,
     pub(super) unit: UnitKind,
+    pub(super) shape: Option<Shape>,
     pub(super) at: Option<Code>,
     pub(super) columns: Option<(Columns, Range<usize>)>,
     pub(super) path: Option<(String, PathPattern)>,
@@ -128,6 +130,7 @@ impl Spec {
         let unit = unit_kind(&reader, &mut top)?;
         let at = at_path(&reader, &mut top, unit)?;
         let columns = columns(&reader, &mut top)?;
+        let shape = shape(&reader, &mut top, unit)?;
         let path = match top.text("path")? {
             None => None,
             Some(code) => {
@@ -197,6 +200,7 @@ impl Spec {
             description,
             files,
             unit,
+            shape,
             at,
             columns,
             path,
@@ -243,6 +247,11 @@ impl Spec {
     /// What one input unit is.
     pub const fn unit(&self) -> UnitKind {
         self.unit
+    }
+
+    /// The native reading that makes the row of a unit; `None` where the unit is the row.
+    pub const fn shape(&self) -> Option<Shape> {
+        self.shape
     }
 
     /// The path of the array or map inside the file, as a plain path; `None` for the top.
@@ -305,6 +314,9 @@ impl Spec {
             Some(Columns::Named(names)) => value["columns"] = json!(names),
             Some(Columns::Beside(steps)) => value["columns"] = json!({"beside": steps}),
         }
+        if let Some(shape) = self.shape {
+            value["shape"] = json!({"name": shape.as_str(), "version": shape.version()});
+        }
         value
     }
 
@@ -354,6 +366,19 @@ fn columns(reader: &Reader, table: &mut Table<'_>) -> Result<Option<(Columns, Ra
         return Err(reader.error(&span, "columns must be names that differ, at least one"));
     }
     Ok(Some((Columns::Named(names), span)))
+}
+
+/// `shape`: the name of a native reading.
+fn shape(reader: &Reader, table: &mut Table<'_>, unit: UnitKind) -> Result<Option<Shape>, SpecError> {
+    let Some(code) = table.text("shape")? else { return Ok(None) };
+    let shape = Shape::parse(&code.text).ok_or_else(|| {
+        reader.error(&code.span, unknown(&format!("shape {:?}", code.text), &code.text, &Shape::NAMES))
+    })?;
+    if shape == Shape::ClaudeCode && unit != UnitKind::File {
+        let message = "shape \"claude-code\" needs unit = \"file\": the lines of a session are one tree";
+        return Err(reader.error(&code.span, message));
+    }
+    Ok(Some(shape))
 }
 
 fn at_path(reader: &Reader, table: &mut Table<'_>, unit: UnitKind) -> Result<Option<Code>, SpecError> {

@@ -4,11 +4,13 @@
 //! compares the category counts with the outcome field of the source, counted apart from distill by the `jq` program.
 //! Needs `DISTILL_REAL_DATA`: a folder with the data sets, each in a folder of its name.
 
+mod claude_code;
 mod code_review;
 mod edges;
 mod inspect;
 mod mt_bench;
 mod self_instruct;
+mod spans;
 mod swe_agent;
 mod vexp;
 mod who_and_when;
