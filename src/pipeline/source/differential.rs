@@ -225,7 +225,7 @@ fn the_native_way_and_jaq_agree() {
             unanswered.push(*code);
         }
     }
-    assert_eq!(unanswered, [".a as $x | .b", "[.a[0:1]]", ".b * 1.5 + 1"]);
+    assert_eq!(unanswered, [".a as $x | .b", "[.a[0:1]]", ".b * 1.5 + 1"], "numbers are added by jaq");
 }
 
 #[test]

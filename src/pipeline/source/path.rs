@@ -352,8 +352,10 @@ pub(super) fn constant_end(text: &str) -> Option<usize> {
             }
             _ if in_string => {}
             b'[' | b'{' => depth += 1,
+            // The bracket of what the constant stands in.
+            b']' | b'}' if depth == 0 => return (at > 0).then_some(at),
             b']' | b'}' => {
-                depth = depth.checked_sub(1)?;
+                depth -= 1;
                 if depth == 0 {
                     return Some(at + 1);
                 }
