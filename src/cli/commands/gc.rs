@@ -68,13 +68,14 @@ fn plan_text(ui: &Ui, plan: &GcPlan, is_dry: bool) -> String {
             table.row([count(amount.objects), size(amount.bytes), size(amount.stored_bytes), cause(reason)]);
         }
         text.push_str(&table.to_string());
-        let mut table = Table::new(&["pack", ">file", ">kept", ">removed", ""]);
+        let mut table = Table::new(&["pack", ">file", ">kept", ">removed", ">size", ""]);
         for pack in &plan.packs {
             table.row([
                 pack.pack.short(12),
                 size(pack.file_bytes),
                 counted(pack.kept.objects, "object"),
                 counted(pack.removed.objects, "object"),
+                size(pack.removed.bytes),
                 pack.fate.to_owned(),
             ]);
         }

@@ -52,7 +52,6 @@ fn decide(ui: &Ui, args: &ReindexArgs, last: &Unconfirmed) -> Result<bool, Comma
     if args.yes || args.without_last {
         return Ok(args.yes);
     }
-    let mut stdin = std::io::stdin().lock();
     let undecided = || {
         OpError::new(
             ErrorKind::Refused,
@@ -60,7 +59,7 @@ fn decide(ui: &Ui, args: &ReindexArgs, last: &Unconfirmed) -> Result<bool, Comma
                 "nothing says whether operation {} ({}) was finished; store.redb is as it was",
                 last.number, last.operation
             ),
-            "`--yes` applies it, `--without-last` leaves it out; where it is in doubt, its own output or `distill verify` afterwards tells",
+            "`--yes` applies it; `--without-last` leaves it out, and the next writer removes what it brought",
         )
     };
     if ui.is_json() || !std::io::stdin().is_terminal() {
@@ -71,7 +70,7 @@ fn decide(ui: &Ui, args: &ReindexArgs, last: &Unconfirmed) -> Result<bool, Comma
         last.number, last.operation
     ));
     let mut answer = String::new();
-    stdin.read_line(&mut answer)?;
+    std::io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(true),
         "n" | "no" => Ok(false),

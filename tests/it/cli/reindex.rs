@@ -29,7 +29,7 @@ fn a_lost_catalogue_is_hinted_at_and_rebuilt_refs_and_all() {
     let answer = bench.fails(1, &["reindex"]);
     assert!(answer.stdout.contains("store.redb  missing") && answer.stdout.contains("tags/v1"), "{answer:?}");
     assert!(answer.stderr.contains("nothing says whether operation 3 (tag) was finished"), "{answer:?}");
-    assert!(answer.stderr.contains("`--yes` applies it, `--without-last` leaves it out"), "{answer:?}");
+    assert!(answer.stderr.contains("`--yes` applies it; `--without-last` leaves it out"), "{answer:?}");
     assert!(!catalogue(&bench).exists(), "nothing is done without an answer");
     let text = bench.ok(&["reindex", "--yes"]);
     let found = text.find("3 operations").expect("what was found");
