@@ -206,9 +206,10 @@ impl Step {
     }
 }
 
-struct Parser<'c, 's> {
-    rest: &'c str,
-    variables: &'s [String],
+/// What is left to parse, and the variables that may be named.
+pub(super) struct Parser<'c, 's> {
+    pub(super) rest: &'c str,
+    pub(super) variables: &'s [String],
 }
 
 impl Parser<'_, '_> {
@@ -235,38 +236,49 @@ impl Parser<'_, '_> {
     }
 
     fn path(&mut self) -> Option<Path> {
-        let root = if let Some(after) = self.rest.strip_prefix('$') {
-            let name = identifier(after)?;
-            let place = self.variables.iter().position(|v| v == name)?;
-            self.rest = &after[name.len()..];
-            Root::Variable(place)
-        } else {
-            // The dot of `.` alone, `.[0]` and `."a"`; the dot of `.a` belongs to its step.
-            let after = self.rest.strip_prefix('.')?;
-            let step_follows =
-                after.starts_with('"') || after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-            if !step_follows {
-                self.rest = after;
-            }
-            Root::Dot
-        };
+        let root = if self.rest.starts_with('$') { self.variable()? } else { self.dot()? };
         let mut steps: Vec<(Step, bool)> = Vec::new();
         while let Some(step) = self.step() {
             let step = step?;
             if steps.last().is_some_and(|(s, _)| *s == Step::Each) {
                 return None;
             }
-            let mut optional = false;
-            while let Some(after) = self.rest.strip_prefix('?') {
-                if after.starts_with("//") {
-                    return None; // `?//` is another operator
-                }
-                optional = true;
-                self.rest = after;
-            }
+            let optional = self.questions()?;
             steps.push((step, optional));
         }
         Some(Path { root, steps })
+    }
+
+    /// Takes the `?` after a step; `None` before `?//`, which is another operator.
+    pub(super) fn questions(&mut self) -> Option<bool> {
+        let mut found = false;
+        while let Some(after) = self.rest.strip_prefix('?') {
+            if after.starts_with("//") {
+                return None;
+            }
+            found = true;
+            self.rest = after;
+        }
+        Some(found)
+    }
+
+    /// `$name`
+    pub(super) fn variable(&mut self) -> Option<Root> {
+        let name = identifier(self.rest.strip_prefix('$')?)?;
+        let place = self.variables.iter().position(|v| v == name)?;
+        self.rest = &self.rest[1 + name.len()..];
+        Some(Root::Variable(place))
+    }
+
+    /// The `.` of `.` alone, of `.[0]` and of `."a"`; that of `.a` belongs to its step and stays.
+    pub(super) fn dot(&mut self) -> Option<Root> {
+        let after = self.rest.strip_prefix('.')?;
+        let step_follows =
+            after.starts_with('"') || after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !step_follows {
+            self.rest = after;
+        }
+        Some(Root::Dot)
     }
 
     /// The next step: the end of the path is `None`, what is no plain path is `Some(None)`.
@@ -282,7 +294,7 @@ impl Parser<'_, '_> {
     }
 
     /// `.name` or `."name"`
-    fn dot_step(&mut self) -> Option<Step> {
+    pub(super) fn dot_step(&mut self) -> Option<Step> {
         let after = self.rest.strip_prefix('.')?;
         if after.starts_with('"') {
             self.rest = after;
@@ -294,7 +306,7 @@ impl Parser<'_, '_> {
     }
 
     /// `["name"]`, `[n]` or `[]`
-    fn bracket_step(&mut self) -> Option<Step> {
+    pub(super) fn bracket_step(&mut self) -> Option<Step> {
         let after = self.rest.strip_prefix('[')?;
         self.rest = after;
         let step = if after.starts_with('"') {
@@ -314,14 +326,14 @@ impl Parser<'_, '_> {
         Some(step)
     }
 
-    fn string(&mut self) -> Option<String> {
+    pub(super) fn string(&mut self) -> Option<String> {
         match self.constant()? {
             Value::String(text) => Some(text.into_owned()),
             _ => None,
         }
     }
 
-    fn constant(&mut self) -> Option<Value<'static>> {
+    pub(super) fn constant(&mut self) -> Option<Value<'static>> {
         let end = constant_end(self.rest)?;
         let mut canonical = Vec::new();
         canonicalize(&self.rest.as_bytes()[..end], &mut canonical).ok()?;
@@ -338,7 +350,7 @@ pub(super) fn identifier(text: &str) -> Option<&str> {
 }
 
 /// Where the JSON text at the start of `text` ends; it need not be valid.
-pub(super) fn constant_end(text: &str) -> Option<usize> {
+fn constant_end(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut in_string, mut at) = (0_usize, false, 0);
     while at < bytes.len() {

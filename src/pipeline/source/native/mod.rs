@@ -11,18 +11,17 @@
     reason = "a part of what is borrowed is borrowed for as long, which a plain reference forgets"
 )]
 
+mod parse;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::base::json::Value;
-use crate::base::json::canonicalize;
 
 use super::eval::Scope;
 use super::path::Root;
-use super::path::constant_end;
-use super::path::identifier;
+use super::path::Step;
 use super::path::truthy;
-use super::value::owned;
 
 /// A number of more digits may be one that binary64 does not hold, where jaq's rules for mixed kinds matter.
 const DIGITS_MAX: usize = 15;
@@ -34,7 +33,7 @@ type Out<'v> = Vec<Cow<'v, Value<'v>>>;
 
 /// A parsed expression.
 #[derive(Clone, Debug)]
-pub(super) enum Native {
+pub(in crate::pipeline::source) enum Native {
     /// `.`, a variable or another term, and the steps after it.
     Path(Box<Base>, Vec<(Step, bool)>),
     /// `a | b`
@@ -55,7 +54,7 @@ pub(super) enum Native {
 
 /// What steps start from.
 #[derive(Clone, Debug)]
-pub(super) enum Base {
+pub(in crate::pipeline::source) enum Base {
     Root(Root),
     Constant(Value<'static>),
     /// `(a)`
@@ -76,16 +75,8 @@ pub(super) enum Base {
     ToString,
 }
 
-/// One step of a path; the flag beside it says that `?` followed.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Field(String),
-    Index(i64),
-    Each,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(in crate::pipeline::source) enum Comparison {
     Equal,
     Unequal,
     Less,
@@ -109,18 +100,15 @@ impl Comparison {
 
 impl Native {
     /// Parses `code`; `None` where it is more than this knows.
-    pub(super) fn parse(code: &str, variables: &[String]) -> Option<Self> {
+    pub(in crate::pipeline::source) fn parse(code: &str, variables: &[String]) -> Option<Self> {
         if code.len() > CODE_BYTES_MAX {
             return None;
         }
-        let mut parser = Parser { rest: code, variables };
-        let whole = parser.pipe()?;
-        parser.space();
-        parser.rest.is_empty().then_some(whole)
+        parse::parse(code, variables)
     }
 
     /// Appends every output to `out`; `None`, with `out` as it was, where jaq has to be asked.
-    pub(super) fn run<'v>(&'v self, scope: &Scope<'v>, out: &mut Out<'v>) -> Option<()> {
+    pub(in crate::pipeline::source) fn run<'v>(&'v self, scope: &Scope<'v>, out: &mut Out<'v>) -> Option<()> {
         let before = out.len();
         let dot = Cow::Borrowed(scope.root(&Root::Dot));
         let answer = self.eval(&dot, scope, out);
@@ -343,274 +331,5 @@ fn plain_number(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Number(digits) if is_short(digits) => digits.parse().ok(),
         _ => None,
-    }
-}
-
-struct Parser<'c, 's> {
-    rest: &'c str,
-    variables: &'s [String],
-}
-
-impl Parser<'_, '_> {
-    fn space(&mut self) {
-        self.rest = self.rest.trim_start();
-    }
-
-    /// Takes `symbol` if it is next and no longer operator begins with it.
-    fn takes(&mut self, symbol: &str) -> bool {
-        self.space();
-        let Some(after) = self.rest.strip_prefix(symbol) else { return false };
-        let longer = match symbol {
-            "|" | "+" | "*" | "//" => after.starts_with('='),
-            "<" | ">" => after.starts_with('='),
-            _ => false,
-        };
-        if !longer {
-            self.rest = after;
-        }
-        !longer
-    }
-
-    /// Takes the word `word` if it is next.
-    fn takes_word(&mut self, word: &str) -> bool {
-        self.space();
-        let found = identifier(self.rest) == Some(word);
-        if found {
-            self.rest = &self.rest[word.len()..];
-        }
-        found
-    }
-
-    fn pipe(&mut self) -> Option<Native> {
-        let first = self.comma()?;
-        if !self.takes("|") {
-            return Some(first);
-        }
-        Some(Native::Pipe(Box::new(first), Box::new(self.pipe()?)))
-    }
-
-    fn comma(&mut self) -> Option<Native> {
-        let mut all = self.alternative()?;
-        while self.takes(",") {
-            all = Native::Comma(Box::new(all), Box::new(self.alternative()?));
-        }
-        Some(all)
-    }
-
-    fn alternative(&mut self) -> Option<Native> {
-        let first = self.comparison()?;
-        if !self.takes("//") {
-            return Some(first);
-        }
-        Some(Native::Alternative(Box::new(first), Box::new(self.alternative()?)))
-    }
-
-    fn comparison(&mut self) -> Option<Native> {
-        const SYMBOLS: [(&str, Comparison); 6] = [
-            ("==", Comparison::Equal),
-            ("!=", Comparison::Unequal),
-            ("<=", Comparison::AtMost),
-            (">=", Comparison::AtLeast),
-            ("<", Comparison::Less),
-            (">", Comparison::More),
-        ];
-        let left = self.sum()?;
-        for (symbol, comparison) in SYMBOLS {
-            if self.takes(symbol) {
-                return Some(Native::Compare(Box::new(left), comparison, Box::new(self.sum()?)));
-            }
-        }
-        Some(left)
-    }
-
-    fn sum(&mut self) -> Option<Native> {
-        let mut sum = self.product()?;
-        while self.takes("+") {
-            sum = Native::Sum(Box::new(sum), Box::new(self.product()?));
-        }
-        Some(sum)
-    }
-
-    fn product(&mut self) -> Option<Native> {
-        let mut product = self.term()?;
-        while self.takes("*") {
-            product = Native::Product(Box::new(product), Box::new(self.term()?));
-        }
-        Some(product)
-    }
-
-    fn term(&mut self) -> Option<Native> {
-        self.space();
-        let base = match self.rest.as_bytes().first()? {
-            b'.' => {
-                let after = &self.rest[1..];
-                let named = after.starts_with('"')
-                    || after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-                if !named {
-                    self.rest = after;
-                }
-                Base::Root(Root::Dot)
-            }
-            b'$' => {
-                let name = identifier(&self.rest[1..])?;
-                let place = self.variables.iter().position(|v| v == name)?;
-                self.rest = &self.rest[1 + name.len()..];
-                Base::Root(Root::Variable(place))
-            }
-            b'(' => Base::Inner(self.within("(", ")")?),
-            b'[' => match self.constant() {
-                Some(constant) => Base::Constant(constant),
-                None => Base::Array(self.within("[", "]")?),
-            },
-            b'{' => match self.constant() {
-                Some(constant) => Base::Constant(constant),
-                None => self.object()?,
-            },
-            b'"' | b'0'..=b'9' | b'-' => Base::Constant(self.constant()?),
-            _ => return self.word(),
-        };
-        let steps = self.steps()?;
-        // `-1`, `1.5` and such are no path's beginning; jq reads `1[0]` and the like its own way.
-        match base {
-            Base::Constant(Value::Number(_)) if !steps.is_empty() => None,
-            base => Some(Native::Path(Box::new(base), steps)),
-        }
-    }
-
-    fn within(&mut self, open: &str, close: &str) -> Option<Native> {
-        let inner = if self.takes(open) { self.pipe()? } else { return None };
-        self.takes(close).then_some(inner)
-    }
-
-    fn word(&mut self) -> Option<Native> {
-        let word = identifier(self.rest)?;
-        self.rest = &self.rest[word.len()..];
-        let base = match word {
-            "null" => Base::Constant(Value::Null),
-            "true" => Base::Constant(Value::Bool(true)),
-            "false" => Base::Constant(Value::Bool(false)),
-            "tostring" => Base::ToString,
-            "select" => Base::Select(self.within("(", ")")?),
-            "map" => Base::Map(self.within("(", ")")?),
-            "join" => Base::Join(self.argument()?),
-            "split" => Base::Split(self.argument()?),
-            "if" => {
-                let condition = self.pipe()?;
-                let then = if self.takes_word("then") { self.pipe()? } else { return None };
-                let otherwise = if self.takes_word("else") { self.pipe()? } else { return None };
-                let whole = Native::If(Box::new(condition), Box::new(then), Box::new(otherwise));
-                return self.takes_word("end").then_some(whole);
-            }
-            _ => return None,
-        };
-        Some(Native::Path(Box::new(base), self.steps()?))
-    }
-
-    /// A string constant in parentheses.
-    fn argument(&mut self) -> Option<String> {
-        if !self.takes("(") {
-            return None;
-        }
-        self.space();
-        let Value::String(text) = self.constant()? else { return None };
-        self.takes(")").then(|| text.into_owned())
-    }
-
-    fn object(&mut self) -> Option<Base> {
-        self.takes("{");
-        let mut members: Vec<(String, Native)> = Vec::new();
-        loop {
-            self.space();
-            let (key, short) = if self.rest.starts_with('"') {
-                let Value::String(key) = self.constant()? else { return None };
-                (key.into_owned(), false)
-            } else {
-                let key = identifier(self.rest)?;
-                self.rest = &self.rest[key.len()..];
-                (key.to_owned(), true)
-            };
-            let value = if self.takes(":") {
-                self.term()?
-            } else if short {
-                let field = vec![(Step::Field(key.clone()), false)];
-                Native::Path(Box::new(Base::Root(Root::Dot)), field)
-            } else {
-                return None;
-            };
-            if members.iter().any(|(known, _)| *known == key) {
-                return None;
-            }
-            members.push((key, value));
-            if self.takes("}") {
-                break;
-            }
-            if !self.takes(",") {
-                return None;
-            }
-        }
-        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-        Some(Base::Object(members))
-    }
-
-    /// The steps that follow at once.
-    fn steps(&mut self) -> Option<Vec<(Step, bool)>> {
-        let mut steps = Vec::new();
-        loop {
-            let step = if let Some(after) = self.rest.strip_prefix('.') {
-                if after.starts_with('"') {
-                    self.rest = after;
-                    Step::Field(self.string()?)
-                } else {
-                    let name = identifier(after)?;
-                    self.rest = &after[name.len()..];
-                    Step::Field(name.to_owned())
-                }
-            } else if let Some(after) = self.rest.strip_prefix('[') {
-                self.rest = after;
-                let step = if after.starts_with('"') {
-                    Step::Field(self.string()?)
-                } else if after.starts_with(']') {
-                    Step::Each
-                } else {
-                    let digits = &after[..after.find(']')?];
-                    let plain = digits.strip_prefix('-').unwrap_or(digits);
-                    if plain.is_empty() || !plain.bytes().all(|b| b.is_ascii_digit()) {
-                        return None;
-                    }
-                    self.rest = &after[digits.len()..];
-                    Step::Index(digits.parse().ok()?)
-                };
-                self.rest = self.rest.strip_prefix(']')?;
-                step
-            } else {
-                return Some(steps);
-            };
-            let mut optional = false;
-            while let Some(after) = self.rest.strip_prefix('?') {
-                if after.starts_with("//") {
-                    return None; // `?//` is another operator
-                }
-                optional = true;
-                self.rest = after;
-            }
-            steps.push((step, optional));
-        }
-    }
-
-    fn string(&mut self) -> Option<String> {
-        match self.constant()? {
-            Value::String(text) => Some(text.into_owned()),
-            _ => None,
-        }
-    }
-
-    /// A JSON text.
-    fn constant(&mut self) -> Option<Value<'static>> {
-        let end = constant_end(self.rest)?;
-        let mut canonical = Vec::new();
-        canonicalize(&self.rest.as_bytes()[..end], &mut canonical).ok()?;
-        let value = owned(&Value::parse(&canonical).ok()?);
-        self.rest = &self.rest[end..];
-        Some(value)
     }
 }
