@@ -53,14 +53,15 @@ fn main() -> Outcome<()> {
         Ok(runs) => runs.parse()?,
         Err(_) => 1000,
     };
-    let folder = TempDir::new()?;
-    let stores = ["short", "long"].map(|name| Place { path: folder.path().join(name) });
-    stores[0].fill(SHORT)?;
-    stores[1].fill(long)?;
-    let unmerged = Place { path: folder.path().join("long-unmerged") };
-    stores[1].unmerge(&unmerged.path)?;
-    let [short, long] = stores;
-    let stores = [short, long, unmerged];
+    let temporary = TempDir::new()?;
+    let folder = std::env::var_os("DISTILL_BENCH_FOLDER").map_or(temporary.path().to_owned(), PathBuf::from);
+    let stores = ["short", "long", "long-unmerged"].map(|name| Place { path: folder.join(name) });
+    for (store, runs) in stores.iter().zip([SHORT, long]).filter(|(store, _)| !store.path.exists()) {
+        store.fill(runs)?;
+    }
+    if !stores[2].path.exists() {
+        stores[1].unmerge(&stores[2].path)?;
+    }
 
     let mut out = io::stdout().lock();
     write!(out, "{:<28}", "")?;

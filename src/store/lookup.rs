@@ -219,17 +219,27 @@ impl Store {
 impl Snapshot {
     /// Where `id` probably lies; `None` also where only a careful look can say. What is found must be hashed.
     pub(super) fn find_unchecked(&self, id: &ObjectId) -> Option<(Arc<PackReader>, Entry)> {
-        for slot in self.packs.iter().rev() {
-            let reader = slot.reader().ok()?;
-            if reader.is_tombstone(id) {
-                return None;
-            }
-            if let Some(entry) = reader.lookup_unchecked(id) {
-                return Some((reader, entry));
-            }
+        match self.map().and_then(|map| map.ask(id)) {
+            Some(asked) => first_unchecked(asked.iter().rev().map(|at| &self.packs[*at]), id),
+            None => first_unchecked(self.packs.iter().rev(), id),
         }
-        None
     }
+}
+
+fn first_unchecked<'a>(
+    slots: impl Iterator<Item = &'a Arc<PackSlot>>,
+    id: &ObjectId,
+) -> Option<(Arc<PackReader>, Entry)> {
+    for slot in slots {
+        let reader = slot.reader().ok()?;
+        if reader.is_tombstone(id) {
+            return None;
+        }
+        if let Some(entry) = reader.lookup_unchecked(id) {
+            return Some((reader, entry));
+        }
+    }
+    None
 }
 
 enum Answer<T> {

@@ -104,6 +104,37 @@ fn packs_that_cannot_hold_an_object_are_not_opened() {
     assert!(Store::open(store.dir()).expect("open").try_find(&ObjectId::of(b"absent")).is_err());
 }
 
+/// How many packs of `store` this process holds open.
+fn open_packs(store: &Store) -> usize {
+    let packs = fs::canonicalize(store.dir().join("packs")).expect("packs");
+    let links = fs::read_dir("/proc/self/fd").expect("open files");
+    links
+        .filter_map(|link| fs::read_link(link.ok()?.path()).ok())
+        .filter(|path| path.starts_with(&packs))
+        .count()
+}
+
+#[test]
+fn a_look_up_opens_the_pack_that_has_the_object_and_no_other() {
+    let (_dir, made) = many();
+    let id = |series: &str| ObjectId::of(&object(series, 3));
+    let read: [(&str, &dyn Fn(&Store)); 4] = [
+        ("one object", &|store| assert!(store.try_find(&id("s7")).expect("sound").is_some())),
+        ("where it lies", &|store| assert!(store.locate(&id("s7")).expect("sound").is_some())),
+        ("several objects", &|store| {
+            let found = store.try_find_many(&[id("s7"), ObjectId::of(&object("s7", 4))]).expect("sound");
+            assert!(found.iter().all(Option::is_some));
+        }),
+        ("nothing", &|store| assert!(store.try_find(&ObjectId::of(b"absent")).expect("sound").is_none())),
+    ];
+    let before = open_packs(&made);
+    for (what, read) in read {
+        let store = Store::open(made.dir()).expect("open");
+        read(&store);
+        assert_eq!(open_packs(&made) - before, usize::from(what != "nothing"), "{what}");
+    }
+}
+
 #[test]
 fn a_map_that_is_missing_damaged_or_cut_changes_no_answer() {
     let (_dir, store) = many();
