@@ -5,6 +5,7 @@ mod golden;
 mod mapping;
 mod newcomers;
 mod real;
+mod shapes;
 mod spec;
 mod units;
 

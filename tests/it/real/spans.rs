@@ -1,4 +1,4 @@
-//! Spans with GenAI and OpenInference attributes: fixtures of OpenInference's own instrumentations.
+//! Spans with `GenAI` and `OpenInference` attributes: fixtures of the latter's own instrumentations.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ fn genai_spans_are_calls_of_models() {
     let haiku =
         evidence.values().find(|r| r.instruction.as_deref() == Some("Write a haiku about programming."));
     let haiku = haiku.expect("a haiku");
-    assert_eq!(haiku.usage.latency_ms, Some(1779.415_667));
+    assert_eq!(haiku.usage.latency_ms, Some(1_779.415_667));
     assert_eq!(haiku.model.name.as_deref(), Some("gpt-4o-mini-2024-07-18"));
 }
 

@@ -22,7 +22,7 @@ pub(super) use texts::texts;
 pub enum Shape {
     /// A session of Claude Code: lines that form a tree.
     ClaudeCode,
-    /// Spans of OpenTelemetry, with GenAI or `OpenInference` attributes.
+    /// Spans of OpenTelemetry, with `GenAI` or `OpenInference` attributes.
     OtelSpans,
 }
 

@@ -230,16 +230,28 @@ fn of_turn(nodes: &[Node<'_>], forest: &Forest, head: usize, turn: &[usize]) -> 
     // The live branch first: it decides what of the others is a part of it.
     ends.sort_by_key(|at| (!forest.live[*at], !forest.live[spoken(*at)], Reverse(spoken(*at)), *at));
     let mut taken: HashSet<usize> = HashSet::new();
+    // Nodes above which every answer is taken; so no line is walked over twice in vain.
+    let mut told: HashSet<usize> = HashSet::new();
     let mut found: Vec<(Vec<usize>, BTreeSet<usize>, bool)> = Vec::new();
     for end in ends {
-        if taken.contains(&end) || found.len() > OUTPUTS_MAX {
+        if found.len() > OUTPUTS_MAX {
+            break;
+        }
+        let (mut at, mut walked, mut is_news) = (Some(end), Vec::new(), false);
+        while let Some(here) = at.filter(|here| !told.contains(here)) {
+            is_news = answered(here) && !taken.contains(&here);
+            if is_news {
+                break;
+            }
+            walked.push(here);
+            at = forest.parent[here].filter(|_| here != head);
+        }
+        if !is_news {
+            told.extend(walked);
             continue;
         }
         let path = forest.path(end);
-        if !path.iter().any(|at| answered(*at) && !taken.contains(at)) {
-            continue;
-        }
-        let whole = closure(nodes, &path, turn);
+        let whole = closure(nodes, forest, &path, turn);
         taken.extend(&whole);
         found.push((path, whole, forest.live[spoken(end)]));
     }
@@ -264,7 +276,7 @@ fn of_turn(nodes: &[Node<'_>], forest: &Forest, head: usize, turn: &[usize]) -> 
 
 /// A path with the other lines of its responses, and the results of their calls that it has not: parallel calls lie
 /// beside each other in the tree.
-fn closure(nodes: &[Node<'_>], path: &[usize], turn: &[usize]) -> BTreeSet<usize> {
+fn closure(nodes: &[Node<'_>], forest: &Forest, path: &[usize], turn: &[usize]) -> BTreeSet<usize> {
     let mut whole: BTreeSet<usize> = path.iter().copied().collect();
     let responses: HashSet<&str> = path
         .iter()
@@ -281,7 +293,12 @@ fn closure(nodes: &[Node<'_>], path: &[usize], turn: &[usize]) -> BTreeSet<usize
     };
     let (called, mut answered) = (ids("tool_use", "id"), ids("tool_result", "tool_use_id"));
     let mut more = Vec::new();
-    for at in turn.iter().filter(|at| nodes[**at].role == Role::Results && !whole.contains(*at)) {
+    let hangs = |at: &&usize| {
+        nodes[**at].role == Role::Results
+            && !whole.contains(*at)
+            && forest.parent[**at].is_some_and(|above| whole.contains(&above))
+    };
+    for at in turn.iter().filter(hangs) {
         let mut results = nodes[*at].ids("tool_result", "tool_use_id").peekable();
         if results.peek().is_some() && results.all(|id| called.contains(id) && !answered.contains(id)) {
             answered.extend(nodes[*at].ids("tool_result", "tool_use_id"));

@@ -56,7 +56,7 @@ fn turn<'n, 't>(
         node.role == Role::Aside && text.starts_with(INTERRUPTED)
             || node.role == Role::Results && node.blocks().iter().any(is_interruption)
     });
-    let last = of(Role::Assistant).last();
+    let last = of(Role::Assistant).next_back();
     let response = last.and_then(|last| last.response()).and_then(|id| {
         let parts = of(Role::Assistant).filter(|node| node.response() == Some(id));
         let calls = parts.clone().any(|node| node.ids("tool_use", "id").next().is_some());
@@ -64,15 +64,13 @@ fn turn<'n, 't>(
         // A response that goes on to call a tool is not the answer.
         (!calls && !text.is_empty()).then(|| text.join("\n"))
     });
-    let errors = of(Role::Results).flat_map(|node| node.blocks()).filter(|block| is_error(block)).count();
+    let errors = of(Role::Results).flat_map(Node::blocks).filter(|block| is_error(block)).count();
     let last_results = nodes[end].role == Role::Results && nodes[end].blocks().iter().any(is_error);
     let called: HashSet<&str> = of(Role::Assistant).flat_map(|node| node.ids("tool_use", "id")).collect();
     let answered: HashSet<&str> =
         of(Role::Results).flat_map(|node| node.ids("tool_result", "tool_use_id")).collect();
-    let model = of(Role::Assistant)
-        .filter_map(|node| word(node.message("model")))
-        .filter(|model| *model != SYNTHETIC)
-        .last();
+    let model =
+        of(Role::Assistant).filter_map(|node| word(node.message("model"))).rfind(|model| *model != SYNTHETIC);
     let text = |key: &str| Value::from(head.text(key).map(|text| Value::from(text.to_owned())));
     let started = head.text("timestamp").and_then(parse_time_text);
     let ended = nodes[end].text("timestamp").and_then(parse_time_text);

@@ -2,7 +2,7 @@
 //!
 //! Rests on nothing but the values. The row is `{spans}`. Envelopes: OTLP JSON as a collector writes it, spans as the
 //! SDKs print them (`startTime: [s, ns]`, `start_time: "…"`), arrays and maps of them, and bare attribute maps. Dialects:
-//! OpenTelemetry GenAI with its older names, `OpenInference`, and the `ai.*` attributes of the Vercel AI SDK. `attributes`
+//! OpenTelemetry `GenAI` with its older names, `OpenInference`, and the `ai.*` attributes of the Vercel AI SDK. `attributes`
 //! undoes their flattening, `messages` reads conversations.
 //!
 //! Invariants: every attribute of a span is in the row, whatever else was made of it; a figure or a verdict that no
@@ -104,7 +104,7 @@ fn collect<'t>(value: &Value<'t>, around: &Around<'t>, depth: usize, spans: &mut
 fn span<'t>(span: &Value<'t>, around: &Around<'t>) -> Value<'t> {
     let at = |path: &[&str]| path.iter().try_fold(span, |value, name| value.get(name));
     let first = |paths: &[&[&str]]| paths.iter().find_map(|path| word(at(path))).map(str::to_owned);
-    let tree = at(&["attributes"]).map(attributes::tree).unwrap_or(Value::Null);
+    let tree = at(&["attributes"]).map_or(Value::Null, attributes::tree);
     let attributes = Tree(&tree);
     let time = |names: &[&str]| names.iter().find_map(|name| instant(span.get(name)?));
     let started = time(&["startTimeUnixNano", "start_time_unix_nano", "startTime", "start_time"]);
