@@ -116,7 +116,7 @@ pub fn health(site: &Site, streams: &[String], progress: &dyn Progress) -> Resul
         }
     }
     let files = engine::discover(&site.root, &site.base, &setup.specs)?;
-    let lookups = engine::load_lookups(&setup.specs, &files)?;
+    let (lookups, _) = engine::load_lookups(&setup.specs, &files, None)?;
     let recorded = history::recorded(site)?;
     let mut items = Vec::new();
     for (index, (name, spec)) in setup.specs.iter().enumerate() {

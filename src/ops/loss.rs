@@ -3,14 +3,12 @@
 //! Rests on the receipt of the `sources` stage and on the diff of two trees. Invariant: a dataset is a function of the
 //! files present now, so a file that vanished or lost a row stops the run unless that was asked for.
 
-use crate::object::FindExt as _;
 use crate::object::RootId;
-use crate::ops::engine::{Dataset, SourceFile};
+use crate::ops::engine::stored::count;
+use crate::ops::engine::{Dataset, Prefix, SourceFile, Stored, StoredFile, claim};
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::setup::Setup;
 use crate::record::InputSnapshot;
-use crate::record::Record as _;
-use crate::record::StageReceipt;
 use crate::record::source_key;
 use crate::repo::{Commit, Repo};
 use crate::store::Staging;
@@ -44,20 +42,79 @@ pub(crate) fn no_sources(
     Ok(())
 }
 
+/// What the last run knew of one file.
+pub(crate) struct KnownInput {
+    pub snapshot: InputSnapshot,
+    /// Whether its rows came with a merge and were in no file of this folder.
+    pub merged: bool,
+}
+
+/// Before the name of a file that was read, in the inputs of a `sources` receipt.
+pub(crate) const FILE: &str = "file:";
+/// Before the name of a file whose rows came with a merge.
+pub(crate) const MERGED: &str = "merged:";
+
+/// The input that a file is in a `sources` receipt.
+pub(crate) fn file_input(name: &str) -> String {
+    format!("{FILE}{name}")
+}
+
+/// The input that a file is whose rows came with a merge.
+pub(crate) fn merged_input(name: &str) -> String {
+    format!("{MERGED}{name}")
+}
+
 /// What the last run knew of each file.
 pub(crate) fn known_inputs(
     repo: &Repo,
     base: Option<&Commit>,
-) -> Result<BTreeMap<String, InputSnapshot>, OpError> {
+) -> Result<BTreeMap<String, KnownInput>, OpError> {
     let Some(base) = base else { return Ok(BTreeMap::new()) };
-    let inputs = sources_receipt(repo, base)?.into_iter().flat_map(|receipt| receipt.inputs);
-    Ok(inputs.filter_map(|i| Some((i.dataset.strip_prefix("file:")?.to_owned(), i))).collect())
+    let Some(receipt) = repo.receipt(base, "sources")? else { return Ok(BTreeMap::new()) };
+    let known = receipt.inputs.into_iter().filter_map(|snapshot| {
+        let (name, merged) = match snapshot.dataset.strip_prefix(FILE) {
+            Some(name) => (name, false),
+            None => (snapshot.dataset.strip_prefix(MERGED)?, true),
+        };
+        Some((name.to_owned(), KnownInput { merged, snapshot }))
+    });
+    Ok(known.collect())
 }
 
-/// What the stage `sources` said of itself when it ran last.
-pub(crate) fn sources_receipt(repo: &Repo, base: &Commit) -> Result<Option<StageReceipt>, OpError> {
-    let Some(entry) = tree::get(repo.store(), base.receipts, "sources")? else { return Ok(None) };
-    Ok(Some(StageReceipt::parse(&repo.store().find(&entry.id)?)?))
+/// Adds to `files` those that are in no file here because a merge brought them: their rows are read from the store, so
+/// that a run after a merge goes on with what this folder has and keeps the rest.
+pub(crate) fn held<'a>(
+    repo: &'a Repo,
+    base: Option<&Commit>,
+    known: &BTreeMap<String, KnownInput>,
+    setup: &Setup,
+    files: &mut Vec<SourceFile>,
+) -> Result<Option<Stored<'a>>, OpError> {
+    let Some(base) = base else { return Ok(None) };
+    let Some(root) = base.dataset(Dataset::Sources.name()) else { return Ok(None) };
+    let here: BTreeSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let absent = known
+        .iter()
+        .filter(|(name, known)| known.merged && !here.contains(name.as_str()))
+        .map(|(name, _)| (name.clone(), repo.base().join(name)));
+    let claimed = claim(&setup.specs, absent.collect::<Vec<_>>())?;
+    let mut stored = BTreeMap::new();
+    for file in &claimed {
+        let snapshot = &known[&file.name].snapshot;
+        let prefix = Prefix { hash: *snapshot.root.object(), bytes: snapshot.bytes, units: snapshot.rows };
+        let units = count(repo.store(), root, &file.name)?;
+        stored.insert(
+            file.name.clone(),
+            StoredFile { prefix, units, changed: Vec::new(), needs_keys: setup.needs_keys(file) },
+        );
+    }
+    if claimed.is_empty() {
+        return Ok(None);
+    }
+    files.extend(claimed);
+    files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    let quarantines = base.dataset(Dataset::Quarantine.name()).into_iter().collect();
+    Ok(Some(Stored { find: repo.store(), root, quarantines, files: stored }))
 }
 
 /// How many lost things an error names.
@@ -77,18 +134,30 @@ fn loss(what: &str, names: &[String], count: usize) -> OpError {
 /// Stops when a file that the last run knew is not there.
 pub(crate) fn refuse_vanished(
     files: &[SourceFile],
-    known: &BTreeMap<String, InputSnapshot>,
+    known: &BTreeMap<String, KnownInput>,
 ) -> Result<(), OpError> {
     let there: BTreeSet<&str> = files.iter().map(|f| f.name.as_str()).collect();
-    let gone: Vec<String> = known.keys().filter(|name| !there.contains(name.as_str())).cloned().collect();
-    if gone.is_empty() { Ok(()) } else { Err(loss("known source files are gone", &gone, gone.len())) }
+    let gone = |merged| -> Vec<String> {
+        let gone =
+            known.iter().filter(|(name, known)| known.merged == merged && !there.contains(name.as_str()));
+        gone.map(|(name, _)| name.clone()).collect()
+    };
+    let (files, unclaimed) = (gone(false), gone(true));
+    if !files.is_empty() {
+        return Err(loss("known source files are gone", &files, files.len()));
+    }
+    if unclaimed.is_empty() {
+        return Ok(());
+    }
+    // Their rows are in the store; it is the configuration that no longer reads them.
+    Err(loss("no spec reads the files that a merge brought", &unclaimed, unclaimed.len()))
 }
 
 /// Stops when a complete unit that HEAD has is missing or different now.
 pub(crate) fn refuse_loss(
     base: &Commit,
     roots: &BTreeMap<String, RootId>,
-    known: &BTreeMap<String, InputSnapshot>,
+    known: &BTreeMap<String, KnownInput>,
     staging: &Staging,
 ) -> Result<(), OpError> {
     let (Some(before), Some(after)) =
@@ -101,7 +170,7 @@ pub(crate) fn refuse_loss(
     for (name, input) in known {
         if let Ok(key) = source_key(name, 0) {
             let folder = key.rsplit_once('/').map_or(key.as_str(), |(folder, _)| folder);
-            complete.insert(folder.to_owned(), (name, input.rows));
+            complete.insert(folder.to_owned(), (name, input.snapshot.rows));
         }
     }
     let mut lost = Vec::new();

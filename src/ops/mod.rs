@@ -18,6 +18,7 @@ pub mod header;
 pub mod init;
 pub mod log;
 pub mod metric;
+pub mod merge;
 pub mod open;
 pub mod progress;
 pub mod receipts;
@@ -34,6 +35,7 @@ mod receipting;
 pub mod run;
 pub mod sample;
 mod scratch;
+mod seal;
 mod setup;
 mod files;
 

@@ -17,7 +17,7 @@ use crate::ops::engine::exports;
 use crate::ops::engine::{Dataset, Prefix, Tallies, Tally};
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
-use crate::ops::run::{What, tool};
+use crate::ops::run::tool;
 use crate::ops::setup::Setup;
 use crate::pipeline::drift;
 use crate::pipeline::metrics::metrics;
@@ -202,7 +202,7 @@ impl<'a> Receipting<'a> {
             for (name, prefix) in &run.inputs {
                 receipt.inputs.push(InputSnapshot {
                     bytes: prefix.bytes,
-                    dataset: format!("file:{name}"),
+                    dataset: name.clone(),
                     root: RootId::new(prefix.hash),
                     rows: prefix.units,
                 });
@@ -239,7 +239,7 @@ impl<'a> Receipting<'a> {
         &self,
         receipts: &[(ObjectId, StageReceipt)],
         tallies: &Tallies,
-        what: What,
+        note: Option<String>,
         staging: &mut Staging,
     ) -> Result<(ObjectId, RunSummary), OpError> {
         let scored = receipts.iter().any(|(_, r)| r.stage == "score");
@@ -259,14 +259,10 @@ impl<'a> Receipting<'a> {
             .map(|(id, r)| StageSummary { counts: r.counts, receipt: *id, stage: r.stage.clone() })
             .collect();
         let passed = receipts.iter().all(|(_, r)| r.validation_pass);
-        let mut notes = Vec::new();
-        if what != What::All {
-            notes.push(format!("{} alone: the other datasets are as they were", what.operation()));
-        }
         let summary = RunSummary {
             categories,
             metrics: metrics(latest, &categories),
-            notes,
+            notes: note.into_iter().collect(),
             run_id: self.run_id.to_owned(),
             schema: SchemaTag::new(),
             totals: stages.iter().fold(Counts::default(), |sum, s| sum.plus(&s.counts)),
@@ -277,29 +273,19 @@ impl<'a> Receipting<'a> {
         Ok((id, summary))
     }
 
-    /// Compares with the nearest earlier `run-all` and stores the report.
+    /// Compares with `baseline` and stores the report.
     pub(crate) fn drift(
         &self,
         summary: &RunSummary,
         roots: &BTreeMap<String, RootId>,
         config_id: ObjectId,
-        parent: Option<CommitId>,
+        baseline: Option<&(CommitId, Commit)>,
         staging: &mut Staging,
     ) -> Result<(ObjectId, DriftReport), OpError> {
-        let mut baseline = None;
-        if let Some(parent) = parent {
-            for found in self.repo.ancestors([parent]) {
-                let (id, commit) = found?;
-                if commit.operation == What::All.operation() {
-                    baseline = Some((id, commit));
-                    break;
-                }
-            }
-        }
         let mut datasets = Vec::new();
         let mut compared = None;
         let mut same_input_other_hash = false;
-        if let Some((id, commit)) = &baseline {
+        if let Some((id, commit)) = baseline {
             for dataset in Dataset::ALL {
                 let name = dataset.name();
                 if let (Some(a), Some(b)) = (commit.dataset(name), roots.get(name)) {

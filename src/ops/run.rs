@@ -13,25 +13,23 @@ use serde::Serialize;
 use crate::base::clock::Clock;
 use crate::base::clock::rfc3339;
 use crate::object::CommitId;
-use crate::object::Kind;
 use crate::object::RootId;
-use crate::object::Write as _;
 use crate::ops::engine;
-use crate::ops::engine::{Dataset, Plan, Prefix, Rework, SourceFile, Tallies, Wanted};
+use crate::ops::engine::{Dataset, Plan, Prefix, Rework, SourceFile, Stored, Tallies, Wanted};
 use crate::ops::error::{ErrorKind, OpError};
-use crate::ops::loss::{known_inputs, no_sources, refuse_loss, refuse_vanished, sources_receipt};
+use crate::ops::loss::{
+    KnownInput, file_input, held, known_inputs, merged_input, no_sources, refuse_loss, refuse_vanished,
+};
+use crate::ops::merge::MERGE;
 use crate::ops::progress::Progress;
-use crate::ops::receipting::{Ledgered, Receipting};
 use crate::ops::scratch::Scratch;
+use crate::ops::seal::{Made, Seal};
 use crate::ops::setup::Setup;
 use crate::record::DriftReport;
-use crate::record::InputSnapshot;
 use crate::record::RunSummary;
-use crate::record::StreamCoverage;
 use crate::record::Tool;
-use crate::repo::{Commit, CommitSchema, RefName, Repo, Site};
-use crate::store::{Head, OpRequest, RefChange, Staging};
-use crate::tree;
+use crate::repo::{Commit, RefName, Repo, Site};
+use crate::store::{Head, Staging};
 
 /// What to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +84,7 @@ impl What {
     }
 
     /// The stages whose receipts are new, in order.
-    const fn stages(self) -> &'static [&'static str] {
+    pub(crate) const fn stages(self) -> &'static [&'static str] {
         match self {
             Self::All => &[
                 "sources",
@@ -221,88 +219,42 @@ pub fn run(
     let mut staging = repo.store().staging()?;
     let made = make(&repo, options, &setup, base.as_ref(), scratch.path(), &mut staging, progress)?;
 
-    let receipting = Receipting::new(&repo, &setup, &run_id, started, base.as_ref())?;
-    let exports = receipting.exports(&made.roots, scratch.path(), &staging, progress)?;
-    let ended = clock.now_ms();
-    let ledgered = Ledgered {
+    let note = (options.what != What::All)
+        .then(|| format!("{} alone: the other datasets are as they were", options.what.operation()));
+    let seal = Seal {
+        repo: &repo,
+        setup: &setup,
+        operation: options.what.operation(),
         stages: options.what.stages(),
-        tallies: &made.tallies,
-        roots: &made.roots,
-        inputs: made.inputs.clone(),
-        coverage: &made.coverage,
-        exports: &exports,
-    };
-    let receipts = receipting.receipts(&ledgered, ended, &mut staging)?;
-    let summary = receipting.summary(&receipts, &made.tallies, options.what, &mut staging)?;
-    let drift = receipting.drift(&summary.1, &made.roots, setup.config_id(), parent, &mut staging)?;
-
-    let config_id = staging.write(Kind::Data, &setup.config_object)?;
-    let config_files = config_tree(&setup, &mut staging)?;
-    let receipts_root = receipting.receipts_tree(&receipts, &mut staging)?;
-    let message = options.message.clone().unwrap_or_else(|| default_message(options.what, &summary.1));
-    let commit = Commit {
-        schema: CommitSchema::V1,
-        run_id: run_id.clone(),
-        operation: options.what.operation().to_owned(),
-        parents: parent.into_iter().collect(),
-        generation: base.as_ref().map_or(0, |b| b.generation + 1),
-        committed_at: rfc3339(ended),
-        author: repo.config().author.clone(),
-        message: message.clone(),
-        datasets: made.roots.clone(),
-        receipts: receipts_root,
-        summary_id: Some(summary.0),
-        drift_id: Some(drift.0),
-        config_id: Some(config_id),
-        config_files: Some(config_files),
-        tool: tool(),
-    };
-    let bytes = commit.to_bytes().map_err(|e| {
-        OpError::new(
-            ErrorKind::Usage,
-            format!("the commit cannot be written: {e}"),
-            "check the message and the author",
-        )
-    })?;
-    let commit_id = staging.write(Kind::Data, &bytes)?;
-    let files = files.prepare(&repo, &staging, &commit, exports)?;
-    let run_ref = RefName::run(&run_id).map_err(crate::repo::RepoError::from)?;
-    let published = repo.store().publish(
-        Some(staging),
-        OpRequest {
-            operation: options.what.operation().to_owned(),
-            message: Some(message),
-            at: rfc3339(ended),
-            ref_changes: vec![
-                RefChange { name: branch.as_str().to_owned(), old: tip, new: Some(commit_id) },
-                RefChange { name: run_ref.as_str().to_owned(), old: None, new: Some(commit_id) },
-            ],
-            head: None,
-            drop_packs: Vec::new(),
-        },
-    )?;
-    if let Some(memo) = made.memo {
-        // A memo that cannot be put in place costs the next run time, nothing else.
-        memo.finish(
-            &repo.dot().join("index"),
-            &engine::memo_key(&made.roots, setup.options.max_pairs_per_task),
-        )
-        .ok();
-    }
-    let files_written = files.commit()?;
-    Ok(RunReport {
         run_id,
-        commit_id: CommitId::new(commit_id),
-        branch: branch.as_str().to_owned(),
-        operation: options.what.operation().to_owned(),
-        datasets: made.roots,
-        summary: summary.1,
-        drift: drift.1,
-        units_computed: made.computed,
-        duration_ms: u64::try_from(clock.now_ms() - started).unwrap_or(0),
-        bytes_stored: published.packs.iter().map(|pack| pack.bytes).sum(),
-        files_written,
-    })
+        branch: &branch,
+        tip,
+        baseline: nearest_whole(&repo, parent)?,
+        parents: parent.into_iter().zip(base).collect(),
+        note,
+        message: options.message.clone(),
+        started,
+        clock,
+        scratch: scratch.path(),
+        progress,
+    };
+    seal.commit(made, |summary| default_message(options.what, summary), staging, files)
+}
+
+/// Whether an operation of this name makes every dataset.
+pub(crate) fn is_whole(operation: &str) -> bool {
+    [What::All.operation(), MERGE].contains(&operation)
+}
+
+/// The nearest commit at or behind `start` that made every dataset: what drift is measured against.
+fn nearest_whole(repo: &Repo, start: Option<CommitId>) -> Result<Option<(CommitId, Commit)>, OpError> {
+    for found in repo.ancestors(start) {
+        let (id, commit) = found?;
+        if is_whole(&commit.operation) {
+            return Ok(Some((id, commit)));
+        }
+    }
+    Ok(None)
 }
 
 /// Name and version of this program.
@@ -311,7 +263,7 @@ pub(crate) fn tool() -> Tool {
 }
 
 /// The branch a run commits to.
-fn branch_of(repo: &Repo, options: &RunOptions) -> Result<RefName, OpError> {
+pub(crate) fn branch_of(repo: &Repo, options: &RunOptions) -> Result<RefName, OpError> {
     let name = match (&options.branch, repo.store().head()) {
         (Some(name), _) => name.clone(),
         (None, Head::Branch(full)) => full.trim_start_matches("heads/").to_owned(),
@@ -327,7 +279,7 @@ fn branch_of(repo: &Repo, options: &RunOptions) -> Result<RefName, OpError> {
 }
 
 /// The id asked for, or one from the time; the same instant twice gets a number.
-fn run_id(repo: &Repo, options: &RunOptions, started: i64) -> Result<String, OpError> {
+pub(crate) fn run_id(repo: &Repo, options: &RunOptions, started: i64) -> Result<String, OpError> {
     if let Some(id) = &options.run_id {
         let name = RefName::run(id).map_err(crate::repo::RepoError::from)?;
         if repo.store().get_ref(name.as_str()).is_some() {
@@ -346,16 +298,6 @@ fn run_id(repo: &Repo, options: &RunOptions, started: i64) -> Result<String, OpE
         return Ok(stem);
     }
     Ok((2..=u64::MAX).map(|n| format!("{stem}-{n}")).find(|id| !taken(id)).unwrap_or(stem))
-}
-
-/// What the engine made, whichever way.
-struct Made {
-    roots: BTreeMap<String, RootId>,
-    tallies: Tallies,
-    inputs: Vec<(String, Prefix)>,
-    coverage: Vec<StreamCoverage>,
-    memo: Option<engine::MemoWriter>,
-    computed: u64,
 }
 
 fn make(
@@ -385,14 +327,15 @@ fn make(
         let computed = tallies.score.counts.rows_in;
         return Ok(Made { roots, tallies, inputs: Vec::new(), coverage: Vec::new(), memo: None, computed });
     }
-    let files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
+    let mut files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
     no_sources(repo.base(), setup, &files, base)?;
     let known = known_inputs(repo, base)?;
+    let stored = held(repo, base, &known, setup, &mut files)?;
     if !options.accept_source_loss {
         refuse_vanished(&files, &known)?;
     }
     if options.what == What::Ingest {
-        let made = ingest(repo, setup, base, &known, (files, threads), staging, progress)?;
+        let made = ingest(repo, setup, base, &known, (&files, stored.as_ref(), threads), staging, progress)?;
         if !options.accept_source_loss
             && let Some(base) = base
         {
@@ -423,6 +366,7 @@ fn make(
         base: known_by
             .map(|b| (engine::memo_key(&b.datasets, setup.options.max_pairs_per_task), b.datasets))
             .map(|(key, datasets)| (datasets, key)),
+        stored,
         progress,
     };
     let made = engine::run(&plan, staging)?;
@@ -432,14 +376,24 @@ fn make(
         refuse_loss(base, &made.roots, &known, staging)?;
     }
     let memo = if wanted == Wanted::ALL { Some(made.memo) } else { None };
+    let inputs = labelled(made.inputs, plan.stored.as_ref());
     Ok(Made {
         roots: made.roots,
         tallies: made.tallies,
-        inputs: made.inputs,
+        inputs,
         coverage: made.coverage,
         memo,
         computed: made.computed,
     })
+}
+
+/// The inputs of a `sources` receipt: files that were read here, and those whose rows a merge brought.
+fn labelled(inputs: Vec<(String, Prefix)>, stored: Option<&Stored<'_>>) -> Vec<(String, Prefix)> {
+    let label = |name: String| {
+        let merged = stored.is_some_and(|stored| stored.files.contains_key(&name));
+        if merged { merged_input(&name) } else { file_input(&name) }
+    };
+    inputs.into_iter().map(|(name, prefix)| (label(name), prefix)).collect()
 }
 
 /// The dataset `sources` alone; the others are as they were.
@@ -447,23 +401,26 @@ fn ingest(
     repo: &Repo,
     setup: &Setup,
     base: Option<&Commit>,
-    known: &BTreeMap<String, InputSnapshot>,
-    (files, threads): (Vec<SourceFile>, usize),
+    known: &BTreeMap<String, KnownInput>,
+    (files, stored, threads): (&[SourceFile], Option<&Stored<'_>>, usize),
     staging: &mut Staging,
     progress: &dyn Progress,
 ) -> Result<Made, OpError> {
     let mut roots = base.map(|b| b.datasets.clone()).unwrap_or_default();
-    let receipt = base.map(|base| sources_receipt(repo, base)).transpose()?.flatten();
+    let receipt = base.map(|base| repo.receipt(base, "sources")).transpose()?.flatten();
     let sources = Dataset::Sources.name();
     // What a receipt says of files speaks of the dataset that it put out, and of no other.
     let receipt = receipt.filter(|receipt| {
         roots.get(sources).is_some_and(|root| receipt.outputs.iter().any(|output| output.root == *root))
     });
-    let prefix =
-        |input: &InputSnapshot| Prefix { hash: *input.root.object(), bytes: input.bytes, units: input.rows };
+    let prefix = |known: &KnownInput| {
+        let input = &known.snapshot;
+        Prefix { hash: *input.root.object(), bytes: input.bytes, units: input.rows }
+    };
     let plan = engine::Ingest {
         store: repo.store(),
-        files: &files,
+        files,
+        stored,
         base: (roots.get(sources).filter(|_| receipt.is_some()))
             .map(|root| (*root, known.iter().map(|(name, input)| (name.clone(), prefix(input))).collect())),
         same_cut: receipt.is_some_and(|r| r.config_id == setup.config_id() && r.tool == tool()),
@@ -473,22 +430,8 @@ fn ingest(
     let made = engine::ingest(&plan, staging)?;
     roots.insert(sources.to_owned(), made.root);
     let tallies = Tallies { sources: made.tally, ..Tallies::default() };
-    let computed = made.read;
-    Ok(Made { roots, tallies, inputs: made.inputs, coverage: Vec::new(), memo: None, computed })
-}
-
-/// A tree from file name to raw text.
-fn config_tree(setup: &Setup, staging: &mut Staging) -> Result<RootId, OpError> {
-    let mut entries = Vec::new();
-    for (name, text) in &setup.files {
-        let id = staging.write(Kind::Data, text)?;
-        entries.push(tree::Entry { key: name.clone(), id, bytes: text.len() as u64 });
-    }
-    let mut builder = tree::Builder::new(staging);
-    for entry in &entries {
-        builder.push(entry)?;
-    }
-    Ok(builder.finish()?.root)
+    let (computed, inputs) = (made.read, labelled(made.inputs, stored));
+    Ok(Made { roots, tallies, inputs, coverage: Vec::new(), memo: None, computed })
 }
 
 fn default_message(what: What, summary: &RunSummary) -> String {

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use crate::base::json;
 use crate::object::ObjectId;
+use crate::ops::engine::SourceFile;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::policy::Policy;
-use crate::pipeline::source::Spec;
+use crate::pipeline::source::{LookupSpec, Spec, UnitKind};
 use crate::repo::Options;
 
 /// What is embedded when `.distill/policy.toml` is missing: nothing; a policy is never guessed.
@@ -81,6 +82,19 @@ impl Setup {
     /// The config id.
     pub(crate) fn config_id(&self) -> ObjectId {
         ObjectId::of(&self.config_object)
+    }
+
+    /// Whether a spec asks for the keys of the map that `file` is. A row in the store is a value without its key.
+    pub(crate) fn needs_keys(&self, file: &SourceFile) -> bool {
+        let reads = |spec: &Spec| {
+            let mut joined = spec.lookups().values().map(LookupSpec::files);
+            spec.files().contains(&file.name) || joined.any(|files| files.contains(&file.name))
+        };
+        let asks = |name: &str| {
+            let text = self.files.get(&format!("sources/{name}.toml"));
+            text.is_some_and(|text| memchr::memmem::find(text, b"$key").is_some())
+        };
+        file.kind == UnitKind::Value && self.specs.iter().any(|(name, spec)| reads(spec) && asks(name))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Rests on the receipt of the `sources` stage, which says how far each file was known. Invariants: reading never
 //! writes; a configuration or a file that cannot be used is part of the answer, not the end of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::io::{BufRead as _, Seek as _};
@@ -15,8 +15,9 @@ use crate::base::clock::Clock;
 use crate::object::CommitId;
 use crate::object::ObjectId;
 use crate::ops::OpError;
-use crate::ops::engine::inputs::{discover, hash_prefix};
+use crate::ops::engine::inputs::{claim, discover, hash_prefix};
 use crate::ops::engine::{Dataset, SourceFile};
+use crate::ops::loss::{FILE, MERGED};
 use crate::ops::setup::Setup;
 use crate::record::Metrics;
 use crate::record::parse_time_text;
@@ -26,9 +27,6 @@ use crate::repo::Repo;
 use crate::repo::Site;
 use crate::store::Head;
 use crate::tree;
-
-/// What stands before the path in the inputs of a `sources` receipt.
-pub(super) const FILE: &str = "file:";
 
 /// How things stand.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +51,8 @@ pub struct Status {
     pub sources: Vec<SpecState>,
     /// Files that the last run knew and that are gone, or that no spec claims any more.
     pub vanished: Vec<String>,
+    /// Files that a merge brought and that are not in this folder: a run takes their rows from the store.
+    pub held: Vec<String>,
     /// How large the store is; null when there is none yet.
     pub store: Option<StoreSize>,
     /// What to do next, the most useful first.
@@ -144,6 +144,8 @@ struct Known {
     root: ObjectId,
     rows: u64,
     bytes: u64,
+    /// Whether the file came with a merge and was in no folder here.
+    merged: bool,
 }
 
 /// How things stand. A file of the known size that was last written before the run is taken for unchanged; with `check`
@@ -174,6 +176,7 @@ pub fn status(site: Site, check: bool, clock: Clock) -> Result<Status, OpError> 
         config_error: None,
         sources: Vec::new(),
         vanished: Vec::new(),
+        held: Vec::new(),
         store: None,
         next: Vec::new(),
     };
@@ -199,10 +202,13 @@ pub fn status(site: Site, check: bool, clock: Clock) -> Result<Status, OpError> 
                 status.config = if same { ConfigState::Unchanged } else { ConfigState::Changed };
             }
             let found = discover(&status.root, &base, &setup.specs)?;
-            status.vanished = (known.keys())
-                .filter(|path| !found.iter().any(|file| file.name == **path))
-                .cloned()
-                .collect();
+            let here: BTreeSet<&str> = found.iter().map(|file| file.name.as_str()).collect();
+            let absent = known.iter().filter(|(path, _)| !here.contains(path.as_str()));
+            for (path, known) in absent {
+                let read = || claim(&setup.specs, [(path.clone(), base.join(path))]);
+                let held = known.merged && !read()?.is_empty();
+                if held { &mut status.held } else { &mut status.vanished }.push(path.clone());
+            }
             status.sources = (setup.specs.iter())
                 .map(|(name, spec)| SpecState {
                     name: name.clone(),
@@ -252,10 +258,15 @@ fn known_files(repo: &Repo, commit: &Commit) -> Result<(BTreeMap<String, Known>,
     if let Some(receipt) = repo.receipt(commit, "sources")? {
         since = instant_ms(&receipt.started_at);
         for input in receipt.inputs {
-            if let Some(path) = input.dataset.strip_prefix(FILE) {
-                let value = Known { root: *input.root.object(), rows: input.rows, bytes: input.bytes };
-                known.insert(path.to_owned(), value);
-            }
+            let (path, merged) = match input.dataset.strip_prefix(FILE) {
+                Some(path) => (path, false),
+                None => match input.dataset.strip_prefix(MERGED) {
+                    Some(path) => (path, true),
+                    None => continue,
+                },
+            };
+            let value = Known { root: *input.root.object(), rows: input.rows, bytes: input.bytes, merged };
+            known.insert(path.to_owned(), value);
         }
     }
     Ok((known, since))

@@ -3,6 +3,7 @@
 //! Rests on `store`, `tree` and `record`. Invariants: nothing here prints; reading never writes; every change of a ref
 //! goes through [`Store::publish`] as a compare-and-swap.
 
+mod bases;
 mod commit;
 mod config;
 mod error;

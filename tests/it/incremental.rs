@@ -87,20 +87,35 @@ observer.verdict = ".verdict"
 
 /// Everything a run depends on.
 #[derive(Clone)]
-struct World {
+pub(crate) struct World {
     /// Lines, as they will stand in the file, ends included.
-    lines: BTreeMap<String, Vec<String>>,
-    elements: BTreeMap<String, Vec<String>>,
-    values: BTreeMap<String, Vec<String>>,
-    wholes: BTreeMap<String, String>,
-    specs: BTreeMap<&'static str, String>,
-    policy: String,
-    include_partial: bool,
-    max_pairs: usize,
+    pub(crate) lines: BTreeMap<String, Vec<String>>,
+    pub(crate) elements: BTreeMap<String, Vec<String>>,
+    pub(crate) values: BTreeMap<String, Vec<String>>,
+    pub(crate) wholes: BTreeMap<String, String>,
+    pub(crate) specs: BTreeMap<&'static str, String>,
+    pub(crate) policy: String,
+    pub(crate) include_partial: bool,
+    pub(crate) max_pairs: usize,
 }
 
 impl World {
-    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    /// A world of one file of two lines.
+    pub(crate) fn first(rng: &mut Rng) -> Self {
+        let specs = [("alpha", ALPHA), ("beta", BETA), ("gamma", GAMMA), ("delta", DELTA)];
+        Self {
+            lines: BTreeMap::from([("a/3.jsonl".to_owned(), vec![row(rng) + "\n", row(rng) + "\n"])]),
+            elements: BTreeMap::new(),
+            values: BTreeMap::new(),
+            wholes: BTreeMap::new(),
+            specs: specs.map(|(name, text)| (name, text.to_owned())).into(),
+            policy: POLICY.to_owned(),
+            include_partial: false,
+            max_pairs: 8,
+        }
+    }
+
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for (name, lines) in &self.lines {
             let text = lines.concat();
@@ -176,7 +191,7 @@ fn text(rng: &mut Rng, stem: &str, n: usize) -> String {
 }
 
 /// A row whose fields come from so few values that repeats and conflicts of every kind are common.
-fn row(rng: &mut Rng) -> String {
+pub(crate) fn row(rng: &mut Rng) -> String {
     let ts = *rng.pick(&["null", "\"2026-01-01T00:00:00Z\"", "\"2026-02-02T10:00:00+02:00\"", "7"]);
     let ok = *rng.pick(&["null", "null", "true", "false"]);
     let verdict = *rng.pick(&["null", "\"good\"", "\"meh\"", "\"bad\"", "\"odd\"", "\"pass\""]);
@@ -223,7 +238,7 @@ fn packed(name: &str) -> bool {
 }
 
 /// Changes the world; says what it did, and whether known rows may be lost by it.
-fn step(rng: &mut Rng, world: &mut World) -> (String, bool) {
+pub(crate) fn step(rng: &mut Rng, world: &mut World) -> (String, bool) {
     const LINE_FILES: [&str; 7] = [
         "a/0.jsonl",
         "a/3.jsonl",
@@ -415,17 +430,7 @@ fn history(seed: u64, steps: usize) {
     let rng = &mut Rng::new(seed);
     let dir = tempfile::tempdir().expect("a folder");
     let place = Place { root: dir.path().to_owned() };
-    let specs = [("alpha", ALPHA), ("beta", BETA), ("gamma", GAMMA), ("delta", DELTA)];
-    let mut world = World {
-        lines: BTreeMap::from([("a/3.jsonl".to_owned(), vec![row(rng) + "\n", row(rng) + "\n"])]),
-        elements: BTreeMap::new(),
-        values: BTreeMap::new(),
-        wholes: BTreeMap::new(),
-        specs: specs.map(|(name, text)| (name, text.to_owned())).into(),
-        policy: POLICY.to_owned(),
-        include_partial: false,
-        max_pairs: 8,
-    };
+    let mut world = World::first(rng);
     let mut log = String::new();
     for number in 0..steps {
         let (mut lost, mut only_derived) = (false, true);

@@ -18,6 +18,7 @@ mod history_format;
 mod incremental;
 mod ingest;
 mod json;
+mod merge;
 mod real;
 mod records;
 mod reports;

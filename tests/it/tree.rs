@@ -269,11 +269,11 @@ proptest! {
             }
         }
         let shared = Shared::new(&mut store);
-        let merged = tree::merge(&shared, &mut &shared, base.root, our_root, their_root).expect("good trees");
+        let merged = tree::merge(&shared, &mut &shared, &[base.root], our_root, their_root).expect("good trees");
         prop_assert_eq!(&merged.conflicts, &conflicts);
         prop_assert_eq!(merged.snapshot, build(&mut MemoryStore::default(), &expect));
         if conflicts.is_empty() {
-            let mirrored = tree::merge(&shared, &mut &shared, base.root, their_root, our_root).expect("good trees");
+            let mirrored = tree::merge(&shared, &mut &shared, &[base.root], their_root, our_root).expect("good trees");
             prop_assert_eq!(mirrored, merged);
         }
     }

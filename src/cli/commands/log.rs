@@ -150,6 +150,10 @@ fn oneline(ui: &Ui, line: &LogLine, text: &mut String) {
 fn whole(ui: &Ui, line: &LogLine, text: &mut String) {
     let id = ui.paint(Style::Yellow, format!("commit {}", line.header.commit_id));
     writeln!(text, "{id}{}", refs(ui, line)).ok();
+    if line.header.parents.len() > 1 {
+        let parents: Vec<String> = line.header.parents.iter().map(|id| id.object().short(12)).collect();
+        writeln!(text, "Merge:  {}", parents.join(" ")).ok();
+    }
     writeln!(text, "Run:    {} ({})", line.header.run_id, line.header.operation).ok();
     if !line.header.author.is_empty() {
         writeln!(text, "Author: {}", line.header.author).ok();

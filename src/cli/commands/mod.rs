@@ -15,6 +15,7 @@ mod recon;
 mod diff;
 mod init;
 mod log;
+mod merge;
 mod receipts;
 mod reindex;
 mod refs;
@@ -56,6 +57,7 @@ pub enum Command {
     Reset(refs::ResetArgs),
     Reflog(log::ReflogArgs),
     Undo(refs::UndoArgs),
+    Merge(merge::MergeArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
     Gc(gc::GcArgs),
@@ -94,6 +96,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reset(args) => refs::run_reset(context, &args),
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
+        Command::Merge(args) => merge::run(context, args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Stats(args) => stats::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),

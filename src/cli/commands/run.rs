@@ -179,7 +179,7 @@ fn run(context: &Context, options: &RunOptions) -> Result<Outcome, CommandError>
 }
 
 /// A screen: what came in, what went where, what moved, what to do next.
-fn render(context: &Context, report: &RunReport) -> String {
+pub(super) fn render(context: &Context, report: &RunReport) -> String {
     let ui = &context.ui;
     let mut text = String::new();
     let seconds = seconds(report.duration_ms);

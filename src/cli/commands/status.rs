@@ -93,6 +93,14 @@ fn render(ui: &Ui, status: &Status) -> String {
     for path in &status.vanished {
         writeln!(text, "{} {path}", ui.paint(Style::Red, "vanished:")).ok();
     }
+    for path in &status.held {
+        writeln!(
+            text,
+            "{} {path} (not in this folder: its rows came with a merge, and runs keep them)",
+            ui.paint(Style::Dim, "merged:  ")
+        )
+        .ok();
+    }
     if !status.next.is_empty() {
         writeln!(text, "\nNext:").ok();
         for step in &status.next {

@@ -9,6 +9,7 @@ use crate::ops::engine::facts::UnitFact;
 use crate::ops::engine::inputs::{Extent, Prefix, ReadUnit, SourceFile, hash_prefix, read_units};
 use crate::ops::engine::memo::{FileMemo, MemoReader};
 use crate::ops::engine::pass::Plan;
+use crate::ops::engine::stored::{Stored, feed_stored};
 use crate::ops::engine::watch::Watched;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::{EVIDENCE_VERSION, export, score};
@@ -65,26 +66,18 @@ pub(super) fn slots(files: &[SourceFile], memos: &[FileMemo]) -> Vec<Slot> {
 /// What a known result is recognised by, besides the bytes it was made from.
 pub(super) struct Stamps {
     map: Vec<ObjectId>,
-    derive: ObjectId,
+    pub(super) derive: ObjectId,
 }
 
 impl Stamps {
-    pub(super) fn new(plan: &Plan<'_>) -> Result<Self, OpError> {
+    /// `joined` says what each spec's lookups hold.
+    pub(super) fn new(plan: &Plan<'_>, joined: &[ObjectId]) -> Result<Self, OpError> {
         let mut map = Vec::new();
-        for (_, spec) in plan.specs {
+        for ((_, spec), joined) in plan.specs.iter().zip(joined) {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&EVIDENCE_VERSION.to_le_bytes());
             hasher.update(spec.id().as_bytes());
-            for lookup in spec.lookups().values() {
-                for file in plan.files.iter().filter(|f| lookup.files().contains(&f.name)) {
-                    let failed = |e: &std::io::Error| OpError::io("read", &file.path, e);
-                    let len = std::fs::metadata(&file.path).map_err(|e| failed(&e))?.len();
-                    hasher.update(file.name.as_bytes());
-                    if let Some(hash) = hash_prefix(&file.path, len)? {
-                        hasher.update(hash.as_bytes());
-                    }
-                }
-            }
+            hasher.update(joined.as_bytes());
             map.push(ObjectId::from_bytes(*hasher.finalize().as_bytes()));
         }
         let mut hasher = blake3::Hasher::new();
@@ -102,7 +95,7 @@ impl Stamps {
         Ok(Self { map, derive: ObjectId::from_bytes(*hasher.finalize().as_bytes()) })
     }
 
-    fn of(&self, file: &SourceFile) -> ObjectId {
+    pub(super) fn of(&self, file: &SourceFile) -> ObjectId {
         // A file that only lookups read is known by how it is cut.
         let cut = || ObjectId::of(format!("{} {:?}", file.kind.as_str(), file.at).as_bytes());
         file.spec.map_or_else(cut, |spec| self.map[spec])
@@ -112,6 +105,7 @@ impl Stamps {
 /// Reads files and the memo, and sends chunks in source order.
 pub(super) fn feed(
     slots: &[Slot],
+    stored: Option<&Stored<'_>>,
     stamps: &Stamps,
     mut memo: Option<MemoReader>,
     sender: &SyncSender<Chunk>,
@@ -121,6 +115,12 @@ pub(super) fn feed(
     for (index, slot) in slots.iter().enumerate() {
         feeder.file = u32::try_from(index).unwrap_or(u32::MAX);
         let known = if slot.memo { memo.as_mut().and_then(MemoReader::next_file) } else { None };
+        if let (Some(file), Some(stored)) = (&slot.file, stored.filter(|stored| stored.has(slot))) {
+            let known = known.zip(memo.as_mut());
+            let end = feed_stored(stored, file, known, stamps, &mut feeder)?;
+            feeder.send(Work::End(Box::new(end)))?;
+            continue;
+        }
         let mut from = None;
         if let (Some(known), Some(memo)) = (&known, memo.as_mut()) {
             from = feed_known(slot, known, memo, stamps, &mut feeder)?;
@@ -191,11 +191,7 @@ pub(super) fn feed_known(
     };
     let mut first = 0;
     while first < known.facts {
-        let broken = |e: std::io::Error| {
-            let hint = "delete .distill/index and run again; nothing is lost by that";
-            OpError::new(ErrorKind::Outside, format!("the memo of the last run cannot be read: {e}"), hint)
-        };
-        let mut facts = memo.next_facts().map_err(broken)?;
+        let mut facts = memo.next_facts().map_err(|e| unreadable(&e))?;
         let count = facts.len() as u64;
         let kept = usize::try_from(keep.saturating_sub(first)).unwrap_or(usize::MAX).min(facts.len());
         let gone = facts.split_off(kept);
@@ -210,6 +206,11 @@ pub(super) fn feed_known(
     Ok(reuse)
 }
 
+pub(super) fn unreadable(error: &std::io::Error) -> OpError {
+    let hint = "delete .distill/index and run again; nothing is lost by that";
+    OpError::new(ErrorKind::Outside, format!("the memo of the last run cannot be read: {error}"), hint)
+}
+
 /// Gathers units into chunks.
 pub(super) struct Feeder<'a> {
     sender: &'a SyncSender<Chunk>,
@@ -221,19 +222,19 @@ pub(super) struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
-    fn unit(&mut self, read: ReadUnit) -> Result<(), OpError> {
+    pub(super) fn unit(&mut self, read: ReadUnit) -> Result<(), OpError> {
         self.bytes += read.unit.bytes.len();
         self.units.push(read);
         if self.bytes >= CHUNK_BYTES || self.units.len() >= CHUNK_UNITS { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), OpError> {
+    pub(super) fn flush(&mut self) -> Result<(), OpError> {
         self.bytes = 0;
         let units = std::mem::take(&mut self.units);
         if units.is_empty() { Ok(()) } else { self.send(Work::Fresh(units)) }
     }
 
-    fn send(&mut self, work: Work) -> Result<(), OpError> {
+    pub(super) fn send(&mut self, work: Work) -> Result<(), OpError> {
         let chunk = Chunk { number: self.number, file: self.file, work };
         self.number += 1;
         if self.stop.load(Ordering::Relaxed) || self.sender.send(chunk).is_err() {

@@ -64,8 +64,19 @@ pub(crate) fn discover(
     base: &Path,
     specs: &[(String, Spec)],
 ) -> Result<Vec<SourceFile>, OpError> {
+    claim(specs, walk(root, base, specs)?)
+}
+
+/// Those of the named files that a spec reads, in source order.
+///
+/// # Errors
+/// When a file belongs to two specs, or two specs cut one file differently.
+pub(crate) fn claim(
+    specs: &[(String, Spec)],
+    files: impl IntoIterator<Item = (String, PathBuf)>,
+) -> Result<Vec<SourceFile>, OpError> {
     let mut found: BTreeMap<Vec<u8>, SourceFile> = BTreeMap::new();
-    for (name, path) in walk(root, base, specs)? {
+    for (name, path) in files {
         let mut file: Option<SourceFile> = None;
         for (index, (_, spec)) in specs.iter().enumerate() {
             let own = spec.files().contains(&name).then(|| (Some(index), spec.unit(), spec.at()));

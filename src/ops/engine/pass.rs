@@ -15,13 +15,14 @@ use crate::object::RootId;
 use crate::ops::engine::crew::{Crew, Ordered};
 use crate::ops::engine::edits::{Dataset, Edits};
 use crate::ops::engine::feed::{Chunk, Stamps, feed, slots};
-use crate::ops::engine::inputs::{Prefix, SourceFile, read_units};
+use crate::ops::engine::inputs::{Prefix, ReadUnit, SourceFile, read_units};
 use crate::ops::engine::ledger::Ledger;
 use crate::ops::engine::maker::Wanted;
 use crate::ops::engine::memo::{MEMO_VERSION, MemoReader, MemoWriter};
 use crate::ops::engine::pairs::Pairing;
 use crate::ops::engine::pool::{Turnstile, thread_count};
 use crate::ops::engine::rework::drop_stage;
+use crate::ops::engine::stored::Stored;
 use crate::ops::engine::tally::Tallies;
 use crate::ops::engine::watch::Watchbook;
 use crate::ops::engine::worker::Context;
@@ -50,6 +51,8 @@ pub(crate) struct Plan<'a> {
     pub threads: usize,
     /// The datasets of HEAD and the key of the memo that speaks of them.
     pub base: Option<(BTreeMap<String, RootId>, ObjectId)>,
+    /// The files among `files` whose rows are read from the store.
+    pub stored: Option<Stored<'a>>,
     pub progress: &'a dyn Progress,
 }
 
@@ -89,8 +92,8 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     let memo_reader = known.and_then(|(_, key)| MemoReader::open(&plan.index_dir, key));
     let incremental = memo_reader.is_some();
     let slots = slots(&plan.files, memo_reader.as_ref().map_or(&[][..], MemoReader::files));
-    let lookups = load_lookups(plan.specs, &plan.files)?;
-    let stamps = Stamps::new(plan)?;
+    let (lookups, joined) = load_lookups(plan.specs, &plan.files, plan.stored.as_ref())?;
+    let stamps = Stamps::new(plan, &joined)?;
     let context = Context {
         store: plan.store,
         store_is_empty: plan.store.packs().is_empty(),
@@ -135,7 +138,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     };
     let outcome = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| crew.work())).collect();
-        let read = feed(&slots, &stamps, memo_reader, &sender, &stop);
+        let read = feed(&slots, plan.stored.as_ref(), &stamps, memo_reader, &sender, &stop);
         drop(sender);
         let mut worked = Ok(());
         for worker in workers {
@@ -174,15 +177,22 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     Ok(Made { roots, tallies, inputs, coverage: watchbook.finish(plan.specs)?, memo, computed })
 }
 
-/// The lookup tables of every spec; among them what stands beside the rows of its files, for a spec that reads that.
-pub(crate) fn load_lookups(specs: &[(String, Spec)], files: &[SourceFile]) -> Result<Vec<Lookups>, OpError> {
-    let mut all = Vec::new();
+/// The lookup tables of every spec, among them what stands beside the rows of its files, for a spec that reads that; and
+/// for each spec what names the content of its lookup files. What stands beside is not in that: it is a unit of the file
+/// whose rows see it, and a file in which it changes is mapped anew.
+pub(crate) fn load_lookups(
+    specs: &[(String, Spec)],
+    files: &[SourceFile],
+    stored: Option<&Stored<'_>>,
+) -> Result<(Vec<Lookups>, Vec<ObjectId>), OpError> {
+    let (mut all, mut names) = (Vec::new(), Vec::new());
     for (index, (_, spec)) in specs.iter().enumerate() {
         let mut lookups = Lookups::default();
+        let mut content = blake3::Hasher::new();
         if spec.reads_beside() {
             let adapter = spec.compile()?;
             for file in files.iter().filter(|f| f.spec == Some(index)) {
-                read_units(file, None, &mut |read| {
+                let mut take = |read: ReadUnit| {
                     let empty = Lookups::default();
                     let input = source::UnitInput::new(&file.name, &read.unit, &empty);
                     if read.unit.flags.beside
@@ -191,14 +201,24 @@ pub(crate) fn load_lookups(specs: &[(String, Spec)], files: &[SourceFile]) -> Re
                         lookups.table(source::BESIDE).insert(key, canonical, raw_id);
                     }
                     Ok(())
-                })?;
+                };
+                match stored.and_then(|stored| Some((stored, stored.files.get(&file.name)?))) {
+                    Some((stored, content)) => {
+                        stored.read(file, content.units.saturating_sub(1)..u64::MAX, &mut take)?;
+                    }
+                    None => drop(read_units(file, None, &mut take)?),
+                }
             }
         }
         if !spec.lookups().is_empty() {
             let mut adapter = spec.compile()?;
             for (name, lookup) in spec.lookups() {
                 for file in files.iter().filter(|f| lookup.files().contains(&f.name)) {
-                    read_units(file, None, &mut |read| {
+                    // Named by its rows, so that a file on disk and the same rows in the store are one.
+                    content.update(file.name.as_bytes()).update(b"\0");
+                    let mut take = |read: ReadUnit| {
+                        content.update(&(read.unit.bytes.len() as u64).to_le_bytes());
+                        content.update(&read.unit.bytes);
                         if read.refused.is_none() {
                             let empty = Lookups::default();
                             let input = source::UnitInput::new(&file.name, &read.unit, &empty);
@@ -209,11 +229,16 @@ pub(crate) fn load_lookups(specs: &[(String, Spec)], files: &[SourceFile]) -> Re
                             }
                         }
                         Ok(())
-                    })?;
+                    };
+                    match stored.filter(|stored| stored.files.contains_key(&file.name)) {
+                        Some(stored) => stored.read(file, 0..u64::MAX, &mut take)?,
+                        None => drop(read_units(file, None, &mut take)?),
+                    }
                 }
             }
         }
         all.push(lookups);
+        names.push(ObjectId::from_bytes(*content.finalize().as_bytes()));
     }
-    Ok(all)
+    Ok((all, names))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::object::CommitId;
 use crate::ops::OpError;
-use crate::ops::run::What;
+use crate::ops::run::is_whole;
 use crate::record::StageReceipt;
 use crate::record::StreamCoverage;
 use crate::repo::Repo;
@@ -54,7 +54,7 @@ pub(super) fn recorded(site: &Site) -> Result<Option<Recorded>, OpError> {
     let mut before = None;
     for found in repo.ancestors([head]) {
         let (id, commit) = found?;
-        if commit.operation != What::All.operation() || commit.run_id == after.run_id {
+        if !is_whole(&commit.operation) || commit.run_id == after.run_id {
             continue;
         }
         // A one-shot stage after a run keeps its receipt; then the run itself is not the one before.

@@ -10,7 +10,7 @@ use crate::object::CommitId;
 use crate::ops::OpError;
 use crate::ops::metric::Metric;
 use crate::ops::open::resolve;
-use crate::ops::run::What;
+use crate::ops::run::is_whole;
 use crate::pipeline::drift::DriftLimits;
 use crate::record::{DriftMetric, Severity};
 use crate::repo::Repo;
@@ -79,7 +79,7 @@ pub fn series(
         next = commit.parents.first().copied();
         let Some(metrics) = repo.metrics(&commit)? else { continue };
         let value = metric.of(&metrics);
-        if commit.operation == What::All.operation() {
+        if is_whole(&commit.operation) {
             for point in &mut items[compared..] {
                 point.before = Some(value);
                 point.change = DriftMetric::change(point.before, point.value);

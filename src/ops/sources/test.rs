@@ -419,7 +419,7 @@ fn lookups(ground: &Ground, spec: &Spec, file: &SourceFile) -> Result<(Lookups, 
     files.retain(|other| other.spec.is_none() || !spec.lookups().is_empty());
     files.iter_mut().for_each(|other| other.spec = None);
     files.push(file.clone());
-    let lookups = engine::load_lookups(&specs, &files)?.pop().unwrap_or_default();
+    let lookups = engine::load_lookups(&specs, &files, None)?.0.pop().unwrap_or_default();
     let seen = spec.lookups().iter().map(|(name, lookup)| LookupSeen {
         name: name.clone(),
         globs: lookup.files().patterns().to_vec(),

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::object::RootId;
 use crate::ops::engine::inputs::{Prefix, SourceFile};
 use crate::ops::engine::pool::thread_count;
+use crate::ops::engine::stored::Stored;
 use crate::ops::engine::tally::Tally;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
@@ -30,6 +31,8 @@ const WAITING: usize = 2;
 pub(crate) struct Ingest<'a> {
     pub store: &'a Store,
     pub files: &'a [SourceFile],
+    /// Those among `files` that are not in this folder: a merge brought their rows, which stay.
+    pub stored: Option<&'a Stored<'a>>,
     /// The dataset of the last commit, and what its receipt says of each file.
     pub base: Option<(RootId, BTreeMap<String, Prefix>)>,
     /// Whether files were cut in the same way then, so that a file with the same bytes has the same units.

@@ -15,6 +15,7 @@ use crate::object::{ObjectId, RootId};
 use crate::ops::engine::feed::stopped;
 use crate::ops::engine::ingest::Ingest;
 use crate::ops::engine::inputs::{Prefix, SourceFile, hash_prefix, read_units};
+use crate::ops::engine::stored::{Stored, StoredFile, count};
 use crate::ops::engine::worker::bad_key;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::source::{ReadError, UNIT_BYTES_LIMIT};
@@ -119,7 +120,11 @@ pub(super) fn read_places(
     let mut feeder = Feeder { plan, base, senders, turn: 0, place: 0, next: 0, fresh: 0, old: None };
     for (index, place) in places.iter().enumerate() {
         feeder.place = index;
+        let held = plan.stored.and_then(|stored| Some((stored, stored.files.get(&place.name)?)));
         let prefix = match &place.file {
+            Some(file) if let Some((stored, content)) = held => {
+                Some(feeder.held(place, file, stored, content)?)
+            }
             Some(file) if file.resumable() => Some(feeder.lines(place, file)?),
             Some(file) => Some(feeder.units(place, file)?),
             None => {
@@ -225,7 +230,9 @@ impl Feeder<'_> {
             let len = std::fs::metadata(&file.path).map_err(|e| OpError::io("read", &file.path, &e))?.len();
             if len == known.bytes && hash_prefix(&file.path, len)? == Some(known.hash) {
                 self.plan.progress.advance(known.units, known.bytes);
-                self.begin(place, known.units);
+                // What stands beside the rows is a unit too, and not among those that are known.
+                let units = self.base.map(|root| count(self.plan.store, root, &place.name)).transpose()?;
+                self.begin(place, units.unwrap_or(known.units));
                 return Ok(known);
             }
         }
@@ -245,6 +252,23 @@ impl Feeder<'_> {
             self.send(units.len() as u64, Content::Units(units))?;
         }
         Ok(extent.prefix)
+    }
+
+    /// Leaves the rows of a file that is not here as they are; where the tree is made anew, takes them from the old one.
+    fn held(
+        &mut self,
+        place: &Place,
+        file: &SourceFile,
+        stored: &Stored<'_>,
+        content: &StoredFile,
+    ) -> Result<Prefix, OpError> {
+        if self.base.is_some() {
+            self.begin(place, content.units);
+            return Ok(content.prefix);
+        }
+        self.begin(place, 0);
+        stored.raw(file, &mut |bytes| self.send(1, Content::Units(vec![bytes])))?;
+        Ok(content.prefix)
     }
 
     /// Hands on what the old tree has beyond the last unit of the file.
