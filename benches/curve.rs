@@ -188,11 +188,13 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 400.0;
 const MARGIN: (f64, f64) = (60.0, 40.0);
 
+/// A line of the plot: name, colour, and its figure of a point.
+type Kind<'a> = (&'a str, &'a str, fn(&Point) -> f64);
+
 /// The plot: CPU seconds over rows, both in powers of ten, a line for each kind of run.
 fn plot(points: &[Point]) -> Done<String> {
     #[expect(clippy::cast_precision_loss, reason = "a place on a plot")]
     let rows = |point: &Point| (point.rows as f64).log10();
-    type Kind<'a> = (&'a str, &'a str, fn(&Point) -> f64);
     let kinds: [Kind<'_>; 3] = [
         ("first run", "#1b6ca8", |p| p.first.cpu),
         ("0.3 % new rows", "#c7702b", |p| p.grown.cpu),

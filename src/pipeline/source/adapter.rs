@@ -4,7 +4,6 @@
 //! lookup tables; every unit has exactly one fate; one output that is refused quarantines its whole unit.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use sha2::Digest;
 use sha2::Sha256;
@@ -19,6 +18,7 @@ use crate::record::Record;
 use crate::record::RecordKey;
 use crate::record::parse_time;
 
+use super::around::Around;
 use super::beside;
 use super::beside::BESIDE;
 use super::beside::NO_CONTAINER;
@@ -108,17 +108,6 @@ pub(super) struct Reads {
     pub(super) each: bool,
     /// Whole strings that stand in expressions.
     pub(super) literals: Vec<String>,
-}
-
-/// What the spec's expressions see of a unit besides its row: two equal rows that differ here are two rows.
-#[derive(Default)]
-struct Around {
-    /// Members of `$path` that some expression names.
-    path: BTreeSet<String>,
-    /// Some expression takes `$path` as a whole.
-    whole_path: bool,
-    /// Some expression names `$key`.
-    key: bool,
 }
 
 /// `$path` of the file that was mapped last.
@@ -302,28 +291,8 @@ impl Adapter {
 
     /// See [`Mapped::row_id`].
     fn row_id(&self, unit: &UnitInput<'_>, sig_hash: &[u8; 32]) -> Option<[u8; 32]> {
-        let around = &self.around;
-        let mut members = Vec::new();
-        if let Some((_, id)) = unit.lookups.get(BESIDE, unit.file).filter(|_| self.beside) {
-            members.push((Cow::Borrowed("beside"), Value::String(Cow::Owned(id.to_string()))));
-        }
-        if let Some(key) = unit.key.filter(|_| around.key) {
-            members.push((Cow::Borrowed("key"), Value::String(Cow::Borrowed(key))));
-        }
-        if let Some(Value::Object(path)) = self.path.as_ref().map(|p| &p.value) {
-            let told = path.iter().filter(|(name, _)| around.whole_path || around.path.contains(&**name));
-            let told: Vec<_> = told.cloned().collect();
-            if !told.is_empty() {
-                members.push((Cow::Borrowed("path"), Value::Object(told)));
-            }
-        }
-        if members.is_empty() {
-            return None;
-        }
-        members.push((Cow::Borrowed("sig_hash"), Value::String(Cow::Owned(hex::encode(sig_hash)))));
-        let mut canonical = Vec::new();
-        Value::Object(members).write(&mut canonical);
-        Some(Sha256::digest(&canonical).into())
+        let beside = unit.lookups.get(BESIDE, unit.file).filter(|_| self.beside).map(|(_, id)| id);
+        self.around.row_id(unit.key, beside, self.path.as_ref().map(|p| &p.value), sig_hash)
     }
 
     /// What the rows of a file see as `$beside`, under the file's name; `unit` is the one that is flagged so.
@@ -572,17 +541,6 @@ fn key_text(value: Option<&Value<'_>>, what: &str) -> Result<String, Refusal> {
             "bad_key",
             format!("{what} must be a string or a number, found {}", other.map_or("nothing", kind_name)),
         )),
-    }
-}
-
-impl Around {
-    /// Adds what `code` names.
-    fn add(&mut self, code: &str) {
-        let variables = jq::variables(code);
-        let members = jq::path_members(code);
-        self.key |= variables.contains(&"key");
-        self.whole_path |= variables.iter().filter(|name| **name == "path").count() > members.len();
-        self.path.extend(members.into_iter().map(|(member, _)| member.to_owned()));
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod archive;
+mod around;
 mod beside;
 mod coverage;
 pub mod decode;
