@@ -113,7 +113,8 @@ fn measure(place: &Path, rows: u64) -> Done<Point> {
 
 /// Appends one row in [`NEW_EACH`] of the file again, with a member that makes it another row.
 fn append(path: &Path) -> Done<()> {
-    let text = fs::read_to_string(path)?;
+    // Some rows of the sample are not UTF-8, on purpose.
+    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
     let mut new = String::new();
     for line in text.lines().step_by(NEW_EACH).filter(|line| line.starts_with('{')) {
         writeln!(new, "{}", line.replacen('{', "{\"new\":true,", 1))?;
