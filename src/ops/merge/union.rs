@@ -111,10 +111,12 @@ impl Job<'_> {
         let empty = tree::Builder::new(nodes).finish()?.root;
         let mut union = Union { staging: nodes, root: empty, conflicts: Vec::new(), resolutions: Vec::new() };
         let (mut roots, mut parts) = (Vec::new(), config::Parts::new());
+        let mut own_parts = Vec::new();
         let mut decided = config::Decided::default();
         for side in self.sides {
             let theirs = union.sources(&side.commit)?;
             let their_parts = config::parts(repo, &side.commit)?;
+            own_parts.push(their_parts.clone());
             if roots.is_empty() {
                 (union.root, parts) = (theirs, their_parts);
             } else {
@@ -151,6 +153,13 @@ impl Job<'_> {
         let named = files.keys().map(|name| (name.clone(), repo.base().join(name)));
         let claimed = engine::claim(&setup.specs, named.collect::<Vec<_>>())?;
         refuse_unclaimed(&files, &claimed)?;
+        for ((at, side), (parts, known)) in self.sides.iter().enumerate().zip(own_parts.iter().zip(&known)) {
+            let theirs = config::setup(parts, &scratch.join(format!("config-{at}")))?;
+            let named = known.inputs.keys().map(|name| (name.clone(), repo.base().join(name)));
+            let cut = engine::claim(&theirs.specs, named.collect::<Vec<_>>())?;
+            refuse_other_cut(side, &cut, &claimed)?;
+            refuse_bare_rows(side, &cut)?;
+        }
         report.files_elsewhere = (files.iter())
             .filter(|(name, file)| !file.is_ours && !repo.base().join(name).exists())
             .map(|(name, _)| name.clone())
@@ -245,6 +254,39 @@ impl Job<'_> {
             m.p4_pref_pairs
         )
     }
+}
+
+/// Rows of the store are units as they were cut. A spec that cuts a file another way would read them as what they are
+/// not, so its side has to cut the file itself first.
+fn refuse_other_cut(side: &Loaded, stored: &[SourceFile], claimed: &[SourceFile]) -> Result<(), OpError> {
+    let cut = |file: &SourceFile| (file.kind, file.at.clone(), file.beside);
+    let by_name: BTreeMap<&str, &SourceFile> =
+        claimed.iter().map(|file| (file.name.as_str(), file)).collect();
+    let other =
+        stored.iter().find(|file| by_name.get(file.name.as_str()).is_some_and(|now| cut(now) != cut(file)));
+    let Some(file) = other else { return Ok(()) };
+    Err(OpError::new(
+        ErrorKind::Refused,
+        format!(
+            "{} of {} was cut into units in another way than the merged specs cut it",
+            file.name, side.rev
+        ),
+        "give both sides the same spec for it, run `distill run-all` on each, and merge again",
+    ))
+}
+
+/// `ingest` stores rows and says nothing of what was wrong with their files; for a file of lines the rows say it
+/// themselves.
+fn refuse_bare_rows(side: &Loaded, stored: &[SourceFile]) -> Result<(), OpError> {
+    let Some(file) = stored.iter().find(|file| !file.resumable()) else { return Ok(()) };
+    if side.commit.operation != What::Ingest.operation() {
+        return Ok(());
+    }
+    Err(OpError::new(
+        ErrorKind::Refused,
+        format!("{} is an `ingest`, which does not say whether {} was whole", side.rev, file.name),
+        format!("run `distill run-all` on {} first, and merge what it commits", side.rev),
+    ))
 }
 
 /// Stops where rows of the union would be left out because no spec reads their file.

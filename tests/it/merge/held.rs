@@ -1,7 +1,7 @@
 //! Runs after a merge: what only the merge brought stays, what was here is still watched.
 
 use distill::ops::ErrorKind;
-use distill::ops::merge::MergeOptions;
+use distill::ops::merge::{MergeOptions, Side};
 use distill::ops::run::{RunOptions, What};
 
 use super::{bring, merged, try_merge};
@@ -131,6 +131,11 @@ fn what_stands_beside_the_rows_is_no_row_after_a_merge_either() {
     let sources = there.head().datasets["sources"];
     there.run(What::Ingest);
     assert_eq!(there.head().datasets["sources"], sources);
+    // It does not say whether the file was whole, so that the next run has to.
+    bring(&there.root, &here.root, "there");
+    let refused = try_merge(&here, &MergeOptions::new(["there"])).expect_err("an ingest of a container");
+    assert!(refused.message.contains("`ingest`") && refused.message.contains("log.json"), "{refused}");
+    there.run(What::All);
     bring(&there.root, &here.root, "there");
     let union = merged(&here, &["there"]).run.expect("a commit").datasets;
     let whole = tempfile::tempdir().expect("a folder");
@@ -172,4 +177,19 @@ fn a_merge_of_ingested_rows_makes_everything_of_them() {
         all.write(&format!("in/{name}.jsonl"), row(name, name) + &row(&format!("{name}-more"), "more"));
     }
     assert_eq!(union, all.run(What::All).datasets);
+}
+
+#[test]
+fn rows_that_were_cut_another_way_are_not_merged() {
+    let dirs = dirs();
+    let here = site(&dirs[0], "here");
+    let there = Place::new(dirs[1].path(), &[("lines", &format!("unit = \"file\"\n{LINES}"))]);
+    there.write("in/there.jsonl", row("there", "there"));
+    there.run(What::All);
+    bring(&there.root, &here.root, "there");
+    for side in [Side::Ours, Side::Theirs] {
+        let options = MergeOptions { favour: Some(side), ..MergeOptions::new(["there"]) };
+        let refused = try_merge(&here, &options).expect_err("one spec cuts lines, the other files");
+        assert!(refused.message.contains("cut into units in another way"), "{refused}");
+    }
 }
