@@ -48,6 +48,8 @@ pub(crate) struct Maker<'a> {
     store: Option<&'a Store>,
     wanted: Wanted,
     blocks: BlockBuilder,
+    /// Refusals and repeats: every run writes all of them as files, and finds them in few blocks of their own.
+    aside: BlockBuilder,
     delivery: Delivery,
     /// Where objects are written before their hash is known.
     scratch: Vec<u8>,
@@ -65,6 +67,7 @@ impl<'a> Maker<'a> {
             store,
             wanted,
             blocks: BlockBuilder::new(),
+            aside: BlockBuilder::new(),
             delivery: Delivery::default(),
             scratch: Vec::new(),
         }
@@ -72,17 +75,22 @@ impl<'a> Maker<'a> {
 
     pub(crate) fn finish(mut self) -> Result<Delivery, OpError> {
         self.delivery.blocks = self.blocks.finish()?;
+        self.delivery.blocks.extend(self.aside.finish()?);
         Ok(self.delivery)
     }
 
-    fn object(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), OpError> {
+    fn object(&mut self, dataset: Dataset, id: ObjectId, bytes: &[u8]) -> Result<(), OpError> {
         // What an earlier run stored is not compressed again.
         if let Some(store) = self.store
             && store.exists(&id)?
         {
             return Ok(());
         }
-        Ok(self.blocks.push(Kind::Data, id, bytes)?)
+        let blocks = match dataset {
+            Dataset::Quarantine | Dataset::Duplicates => &mut self.aside,
+            _ => &mut self.blocks,
+        };
+        Ok(blocks.push(Kind::Data, id, bytes)?)
     }
 
     fn put(&mut self, dataset: Dataset, key: String, id: ObjectId, bytes: usize) {
@@ -104,7 +112,7 @@ impl<'a> Maker<'a> {
         bytes.clear();
         record.write_object_bytes(&mut bytes)?;
         let id = ObjectId::of(&bytes);
-        self.object(id, &bytes)?;
+        self.object(dataset, id, &bytes)?;
         self.put(dataset, key, id, bytes.len());
         self.scratch = bytes;
         Ok(())
@@ -120,7 +128,7 @@ impl<'a> Maker<'a> {
         let Computed { number, raw, raw_id, mut fact, refusal, outputs } = computed;
         let source = source_key(&file.name, number).map_err(|e| bad_key(&e))?;
         if let Some(raw) = raw {
-            self.object(raw_id, &raw)?;
+            self.object(Dataset::Sources, raw_id, &raw)?;
             self.put(Dataset::Sources, source.clone(), raw_id, raw.len());
         }
         let provenance = Provenance {
@@ -162,7 +170,7 @@ impl<'a> Maker<'a> {
     pub(crate) fn output(&mut self, output: &Output, fact: &OutputFact) -> Result<(), OpError> {
         let key = &fact.key;
         if self.wanted.evidence {
-            self.object(fact.evidence_id, &output.bytes)?;
+            self.object(Dataset::Evidence, fact.evidence_id, &output.bytes)?;
             self.put(Dataset::Evidence, key.clone(), fact.evidence_id, output.bytes.len());
         }
         if self.wanted.score {
