@@ -380,46 +380,36 @@ items! {
     SerializeTupleVariant::serialize_field;
 }
 
-impl SerializeStruct for Members<'_, '_> {
-    type Ok = ();
-    type Error = Refusal;
+macro_rules! fields {
+    ($($compound:ident;)+) => {$(
+        impl $compound for Members<'_, '_> {
+            type Ok = ();
+            type Error = Refusal;
 
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Refusal> {
-        if self.raw {
-            self.writer.raw = true;
-        } else {
-            self.key(key)?;
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), Refusal> {
+                if self.raw {
+                    self.writer.raw = true;
+                } else {
+                    self.key(key)?;
+                }
+                value.serialize(&mut *self.writer)
+            }
+
+            fn end(self) -> Result<(), Refusal> {
+                self.done();
+                Ok(())
+            }
         }
-        value.serialize(&mut *self.writer)
-    }
-
-    fn end(self) -> Result<(), Refusal> {
-        self.done();
-        Ok(())
-    }
+    )+};
 }
 
-impl SerializeStructVariant for Members<'_, '_> {
-    type Ok = ();
-    type Error = Refusal;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Refusal> {
-        self.key(key)?;
-        value.serialize(&mut *self.writer)
-    }
-
-    fn end(self) -> Result<(), Refusal> {
-        self.done();
-        Ok(())
-    }
+fields! {
+    SerializeStruct;
+    SerializeStructVariant;
 }
 
 impl SerializeMap for Members<'_, '_> {

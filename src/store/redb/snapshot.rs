@@ -167,31 +167,38 @@ fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "a view is only read")
 }
 
+/// The locks of a backend that nobody else has.
+macro_rules! every_lock_is_granted {
+    () => {
+        fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+            Ok(true)
+        }
+
+        fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+            Ok(true)
+        }
+
+        fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+            Ok(())
+        }
+
+        fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+            Ok(())
+        }
+
+        fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
+            Ok(())
+        }
+
+        fn query_lock_range(&self, start: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
+            Ok(start == Bound::Included(CONSISTENT_BYTE))
+        }
+    };
+}
+
 /// No lock is taken of the file, so every lock is granted.
 impl StorageBackend for View {
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(start == Bound::Included(CONSISTENT_BYTE))
-    }
+    every_lock_is_granted!();
 
     fn len(&self) -> Result<u64, io::Error> {
         Ok(self.len)
@@ -250,29 +257,7 @@ fn range(offset: u64, len: usize, size: usize) -> io::Result<std::ops::Range<usi
 
 /// Nobody else has the copy, so every lock is granted.
 impl StorageBackend for Overlay {
-    fn try_lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn try_lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn lock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn lock_shared_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn unlock_range(&self, _: Bound<u64>, _: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, _: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(start == Bound::Included(CONSISTENT_BYTE))
-    }
+    every_lock_is_granted!();
 
     fn len(&self) -> Result<u64, io::Error> {
         Ok(self.bytes().len() as u64)
