@@ -249,7 +249,7 @@ impl Record for EvidenceRecord {
         check_messages(&self.messages, &mut checks);
         for (n, piece) in self.retrieved_context.iter().enumerate() {
             let finite = piece.score.is_none_or(f64::is_finite);
-            checks.require(finite, &format!("retrieved_context[{n}].score"), "is not a finite number");
+            checks.require(finite, format_args!("retrieved_context[{n}].score"), "is not a finite number");
         }
         for name in self.validation_results.keys() {
             checks.text(name, "validation_results");

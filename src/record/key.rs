@@ -18,7 +18,7 @@
 
 use std::fmt;
 
-use super::time::parse_time_text;
+use super::time::{calendar_date, is_calendar_date};
 use super::validate::{Checks, is_code, is_digest};
 
 /// The longest key of any kind, in bytes.
@@ -128,10 +128,7 @@ impl RecordKey {
             return Err(fail("it is too long"));
         }
         let (date, rest) = text.split_at_checked(NO_DATE.len()).ok_or_else(|| fail("it has no date"))?;
-        let calendar = date.bytes().filter(|b| *b == b'/').count() == 2
-            && parse_time_text(&date.replace('/', "-"))
-                .is_some_and(|time| Self::date_of(Some(&time.text)) == date);
-        if date != NO_DATE && !calendar {
+        if date != NO_DATE && !is_calendar_date(date) {
             return Err(fail("it does not begin with a date, YYYY/MM/DD or 0000/00/00"));
         }
         let (stream, row) = rest
@@ -148,9 +145,7 @@ impl RecordKey {
 
     /// `YYYY/MM/DD` of a row's own time in UTC, or `0000/00/00`.
     pub fn date_of(recorded_at: Option<&str>) -> String {
-        recorded_at
-            .and_then(parse_time_text)
-            .map_or_else(|| NO_DATE.to_owned(), |time| time.text[..NO_DATE.len()].replace('-', "/"))
+        recorded_at.and_then(calendar_date).unwrap_or_else(|| NO_DATE.to_owned())
     }
 
     /// The key as text.
@@ -242,7 +237,7 @@ pub fn encode_segment(text: &str) -> String {
 
 /// Checks under the path `id` that a nested key begins with its own prefix and goes on.
 pub(super) fn check_nested_key(id: &str, prefix: &str, checks: &mut Checks) {
-    checks.require(id.len() <= KEY_BYTES_MAX, "id", &format!("is longer than {KEY_BYTES_MAX} bytes"));
+    checks.require(id.len() <= KEY_BYTES_MAX, "id", format_args!("is longer than {KEY_BYTES_MAX} bytes"));
     match id.strip_prefix(prefix) {
         None => checks.fail("id", format!("does not begin with `{prefix}`")),
         Some(key) => {

@@ -66,19 +66,19 @@ pub struct Provenance {
 impl Provenance {
     /// Checks the fields under the path `field`. A null `sig_hash` passes only where `unparsed` rows may stand.
     pub fn check(&self, checks: &mut Checks, field: &str, unparsed: bool) {
-        let path = format!("{field}.source_file");
-        checks.text(&self.source_file, &path);
+        checks.text(&self.source_file, format_args!("{field}.source_file"));
         let relative =
             !self.source_file.starts_with('/') && !self.source_file.split('/').any(|segment| segment == "..");
-        checks.require(relative, &path, "is not a relative path with `/` inside the base");
-        let path = format!("{field}.sig_hash");
-        checks.require(unparsed || self.sig_hash.is_some(), &path, "is null, but the row was parsed");
-        checks.digest(self.sig_hash.as_deref(), &path);
-        checks.canonical_time(self.recorded_at.as_deref(), &format!("{field}.recorded_at"));
+        let path = format_args!("{field}.source_file");
+        checks.require(relative, path, "is not a relative path with `/` inside the base");
+        let path = format_args!("{field}.sig_hash");
+        checks.require(unparsed || self.sig_hash.is_some(), path, "is null, but the row was parsed");
+        checks.digest(self.sig_hash.as_deref(), path);
+        checks.canonical_time(self.recorded_at.as_deref(), format_args!("{field}.recorded_at"));
         if self.unit == Unit::File {
             checks.require(
                 self.line_offset == 0,
-                &format!("{field}.line_offset"),
+                format_args!("{field}.line_offset"),
                 "is not 0, but the unit is a file",
             );
         }

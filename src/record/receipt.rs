@@ -243,6 +243,6 @@ fn check_sum(parts: &BTreeMap<String, u64>, whole: u64, name: &str, checks: &mut
 /// The instant that a receipt's time names, in seconds and nanoseconds.
 fn check_instant(text: &str, field: &str, checks: &mut Checks) -> Option<(i64, u32)> {
     let parsed = parse_time_text(text).filter(|_| text.contains('T') && text.ends_with('Z'));
-    checks.require(parsed.is_some(), field, &format!("`{text}` is not an RFC 3339 time in UTC"));
+    checks.require(parsed.is_some(), field, format_args!("`{text}` is not an RFC 3339 time in UTC"));
     parsed.map(|time| (time.instant.timestamp(), time.instant.timestamp_subsec_nanos()))
 }

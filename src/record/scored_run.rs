@@ -53,7 +53,7 @@ impl Record for ScoredRun {
         checks.texts(&self.reasons, "reasons");
         for (name, score) in &self.sub_scores {
             checks.text(name, "sub_scores");
-            checks.require(score.is_finite(), &format!("sub_scores.{name}"), "is not a finite number");
+            checks.require(score.is_finite(), format_args!("sub_scores.{name}"), "is not a finite number");
         }
         self.provenance.check(&mut checks, "provenance", false);
         checks.into_violations()

@@ -3,7 +3,7 @@
 //! Rests on chrono's calendar. What always holds: no panic whatever the input; a result lies within the years 1970 to
 //! 9999 in UTC, and its text parses back to itself. The time zone and locale of the machine play no part.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::base::json::Value;
 
@@ -19,10 +19,12 @@ pub struct RecordedAt {
 impl RecordedAt {
     /// The instant, if it lies within the years 1970 to 9999.
     fn within(instant: DateTime<Utc>) -> Option<Self> {
-        (EPOCH_SECONDS..=LAST_SECOND)
-            .contains(&instant.timestamp())
-            .then(|| Self { instant, text: instant.to_rfc3339_opts(SecondsFormat::AutoSi, true) })
+        within(&instant).then(|| Self { instant, text: instant.to_rfc3339_opts(SecondsFormat::AutoSi, true) })
     }
+}
+
+fn within(instant: &DateTime<Utc>) -> bool {
+    (EPOCH_SECONDS..=LAST_SECOND).contains(&instant.timestamp())
 }
 
 /// The shape of canonical time text, for JSON Schemas; that of receipts always has milliseconds.
@@ -50,11 +52,61 @@ pub fn parse_time(value: &Value<'_>) -> Option<RecordedAt> {
 /// fraction and an offset (`Z`, `+HH:MM`, `+HHMM`, `+HH`). No offset means UTC. Digits past nanoseconds are dropped;
 /// second 60 is the next minute.
 pub fn parse_time_text(text: &str) -> Option<RecordedAt> {
+    RecordedAt::within(instant(text)?)
+}
+
+/// Whether `text` is what [`parse_time_text`] gives for itself.
+pub fn is_canonical_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let shaped = bytes.get(10) == Some(&b'T') && bytes.ends_with(b"Z") && bytes.get(17..19) != Some(b"60");
+    // A fraction has as many digits as it takes, by threes.
+    let shortest = match bytes.len() {
+        20 => true,
+        24 | 27 | 30 => {
+            bytes.get(19) == Some(&b'.') && bytes.get(bytes.len() - 4..bytes.len() - 1) != Some(b"000")
+        }
+        _ => false,
+    };
+    shaped && shortest && instant(text).is_some_and(|instant| within(&instant))
+}
+
+/// The date in UTC of a time that [`parse_time_text`] reads: `YYYY/MM/DD`.
+pub(super) fn calendar_date(text: &str) -> Option<String> {
+    let date = instant(text).filter(within)?.date_naive();
+    let mut written = String::with_capacity(10);
+    let (year, month, day) = (date.year().unsigned_abs(), date.month(), date.day());
+    for (number, digits) in [(year, 1000), (month, 10), (day, 10)] {
+        let mut unit = digits;
+        while unit > 0 {
+            written.extend(char::from_digit(number / unit % 10, 10));
+            unit /= 10;
+        }
+        if written.len() < 10 {
+            written.push('/');
+        }
+    }
+    Some(written)
+}
+
+/// Whether `text` is what [`calendar_date`] may give.
+pub(super) fn is_calendar_date(text: &str) -> bool {
+    let mut rest = Digits(text.as_bytes());
+    let mut read = || {
+        let date = (rest.number(4)?, rest.after(b"/")?.number(2)?, rest.after(b"/")?.number(2)?);
+        rest.0.is_empty().then_some(date)
+    };
+    read().is_some_and(|(year, month, day)| {
+        year >= 1970
+            && i32::try_from(year).is_ok_and(|year| NaiveDate::from_ymd_opt(year, month, day).is_some())
+    })
+}
+
+fn instant(text: &str) -> Option<DateTime<Utc>> {
     let mut rest = Digits(text.as_bytes());
     let (year, month, day) = (rest.number(4)?, rest.after(b"-")?.number(2)?, rest.after(b"-")?.number(2)?);
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
     if rest.0.is_empty() {
-        return RecordedAt::within(date.and_time(NaiveTime::MIN).and_utc());
+        return Some(date.and_time(NaiveTime::MIN).and_utc());
     }
     let hour = rest.after(b"Tt ")?.number(2)?;
     let minute = rest.after(b":")?.number(2)?;
@@ -64,7 +116,7 @@ pub fn parse_time_text(text: &str) -> Option<RecordedAt> {
     let time = NaiveTime::from_hms_nano_opt(hour, minute, if leap { 59 } else { second }, nanos)?;
     let local = date.and_time(time).and_utc();
     let shift = TimeDelta::seconds(i64::from(leap) - rest.offset_seconds()?);
-    RecordedAt::within(local.checked_add_signed(shift)?)
+    local.checked_add_signed(shift)
 }
 
 /// Reads epoch seconds, milliseconds or microseconds, told apart by magnitude (below 1e11, 1e14, 1e17). `number` is a
@@ -219,5 +271,50 @@ mod tests {
         assert_eq!(parse_time(&Value::Null), None);
         assert!(parse_time(&Value::Number("1767323045".into())).is_some());
         assert!(parse_time(&Value::String("2026-01-02".into())).is_some());
+    }
+
+    #[test]
+    fn canonical_is_what_parses_to_itself() {
+        let mut canonical = 0;
+        for date in ["1970-01-01", "1969-12-31", "2026-02-29", "2024-02-29", "9999-12-31", "2026-1-01"] {
+            for time in ["T00:00:00", "T23:59:59", "T23:59:60", "T24:00:00", "t00:00:00", " 00:00:00", ""] {
+                for fraction in [
+                    "",
+                    ".",
+                    ".0",
+                    ".000",
+                    ".100",
+                    ".1",
+                    ".120000",
+                    ".100100",
+                    ".000000001",
+                    ".000001000",
+                    ".1234567",
+                ] {
+                    for offset in ["Z", "z", "", "+00:00", "+01:00", "ZZ", "é"] {
+                        let text = format!("{date}{time}{fraction}{offset}");
+                        let same = parse_time_text(&text).is_some_and(|parsed| parsed.text == text);
+                        assert_eq!(is_canonical_time(&text), same, "{text}");
+                        let day = parse_time_text(&text).map(|parsed| parsed.text[..10].replace('-', "/"));
+                        assert_eq!(calendar_date(&text), day, "{text}");
+                        assert!(day.is_none_or(|day| is_calendar_date(&day)), "{text}");
+                        canonical += usize::from(same);
+                    }
+                }
+            }
+        }
+        assert!(canonical >= 20, "{canonical}");
+        for bad in [
+            "",
+            "1969/12/31",
+            "2026/02/29",
+            "2026-02-28",
+            "2026/2/28",
+            "2026/02/28/",
+            "20260/2/28",
+            "0000/00/00",
+        ] {
+            assert!(!is_calendar_date(bad), "{bad}");
+        }
     }
 }

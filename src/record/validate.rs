@@ -4,12 +4,13 @@
 //! (`messages[2].role`) and says what is wrong with it; checks go on after the first failure.
 
 use std::fmt;
+use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::key::RecordKey;
-use super::time::parse_time_text;
+use super::time::is_canonical_time;
 
 /// One field that fails, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,7 +21,7 @@ pub struct Violation {
     pub why: String,
 }
 
-impl fmt::Display for Violation {
+impl Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = if self.field.is_empty() { "the record" } else { &self.field };
         write!(f, "{field}: {}", self.why)
@@ -58,26 +59,27 @@ impl Checks {
     }
 
     /// Notes a violation unless `holds`.
-    pub fn require(&mut self, holds: bool, field: &str, why: &str) {
+    pub fn require(&mut self, holds: bool, field: impl Display, why: impl Display) {
+        // Texts are made where something is wrong alone: every record of every run comes through here.
         if !holds {
-            self.fail(field, why);
+            self.fail(field.to_string(), why.to_string());
         }
     }
 
     /// Text must not be empty or blank.
-    pub fn text(&mut self, text: &str, field: &str) {
+    pub fn text(&mut self, text: &str, field: impl Display) {
         self.require(!text.trim().is_empty(), field, "is empty");
     }
 
     /// Text may be null, but not empty: one way to say "absent" is enough.
-    pub fn text_or_null(&mut self, text: Option<&str>, field: &str) {
+    pub fn text_or_null(&mut self, text: Option<&str>, field: impl Display) {
         if let Some(text) = text {
             self.require(!text.is_empty(), field, "is empty; absent is null");
         }
     }
 
     /// Each of several texts must not be blank.
-    pub fn texts(&mut self, texts: &[String], field: &str) {
+    pub fn texts(&mut self, texts: &[String], field: impl Display) {
         for (n, text) in texts.iter().enumerate() {
             if text.trim().is_empty() {
                 self.fail(format!("{field}[{n}]"), "is empty");
@@ -86,60 +88,60 @@ impl Checks {
     }
 
     /// A number must be finite and not negative.
-    pub fn not_negative(&mut self, number: Option<f64>, field: &str) {
+    pub fn not_negative(&mut self, number: Option<f64>, field: impl Display) {
         if let Some(number) = number {
             self.require(
                 number.is_finite() && number >= 0.0,
                 field,
-                &format!("is {number}; it cannot be negative"),
+                format_args!("is {number}; it cannot be negative"),
             );
         }
     }
 
     /// A number must lie within 0 and 1.
-    pub fn fraction(&mut self, number: Option<f64>, field: &str) {
+    pub fn fraction(&mut self, number: Option<f64>, field: impl Display) {
         if let Some(number) = number {
-            self.require((0.0..=1.0).contains(&number), field, &format!("is {number}, not within 0 and 1"));
+            self.require(
+                (0.0..=1.0).contains(&number),
+                field,
+                format_args!("is {number}, not within 0 and 1"),
+            );
         }
     }
 
     /// A digest must be 64 lower-case hexadecimal digits.
-    pub fn digest(&mut self, digest: Option<&str>, field: &str) {
+    pub fn digest(&mut self, digest: Option<&str>, field: impl Display) {
         if let Some(digest) = digest {
             self.require(is_digest(digest), field, "is not 64 lower-case hexadecimal digits");
         }
     }
 
     /// A time must be in its canonical form: RFC 3339, UTC, `Z`, a fraction only where there is one.
-    pub fn canonical_time(&mut self, time: Option<&str>, field: &str) {
+    pub fn canonical_time(&mut self, time: Option<&str>, field: impl Display) {
         if let Some(time) = time {
-            let canonical = parse_time_text(time).is_some_and(|parsed| parsed.text == time);
-            self.require(canonical, field, &format!("`{time}` is not a canonical RFC 3339 time in UTC"));
+            let why = format_args!("`{time}` is not a canonical RFC 3339 time in UTC");
+            self.require(is_canonical_time(time), field, why);
         }
     }
 
     /// A record key must parse and lie under the date of `recorded_at`.
-    pub fn record_key(&mut self, key: &str, recorded_at: Option<&str>, field: &str) {
+    pub fn record_key(&mut self, key: &str, recorded_at: Option<&str>, field: impl Display) {
         match RecordKey::parse(key) {
-            Err(error) => self.fail(field, error.to_string()),
+            Err(error) => self.fail(field.to_string(), error.to_string()),
             Ok(parsed) => {
                 let date = RecordKey::date_of(recorded_at);
-                if parsed.date() != date {
-                    self.fail(
-                        field,
-                        format!("lies under {}, but recorded_at puts it under {date}", parsed.date()),
-                    );
-                }
+                let why = format_args!("lies under {}, but recorded_at puts it under {date}", parsed.date());
+                self.require(parsed.date() == date, field, why);
             }
         }
     }
 
     /// A name in lower case, digits, `-` and `_`: a stage, a reason code, a stream.
-    pub fn code(&mut self, code: &str, field: &str) {
+    pub fn code(&mut self, code: &str, field: impl Display) {
         self.require(
             is_code(code),
             field,
-            &format!("`{code}` is not a name of lower-case letters, digits, `-` and `_`"),
+            format_args!("`{code}` is not a name of lower-case letters, digits, `-` and `_`"),
         );
     }
 }
