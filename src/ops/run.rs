@@ -321,6 +321,7 @@ fn make(
             options: &setup.options,
             wanted,
             bases,
+            threads,
             progress,
         };
         let (roots, tallies) = engine::rework(&plan, staging)?;

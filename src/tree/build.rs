@@ -32,7 +32,15 @@ impl<'a> Builder<'a> {
     /// [`TreeError::Unsorted`] when the key is not greater than the one before, [`TreeError::BadKey`] when no key may be
     /// like that; otherwise when the sink refuses.
     pub fn push(&mut self, entry: &Entry) -> Result<(), TreeError> {
-        self.levels.push_row(&entry.key, &entry.id, entry.bytes)
+        self.push_row(&entry.key, &entry.id, entry.bytes)
+    }
+
+    /// As [`Self::push`], of a row that is only lent.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_row(&mut self, key: &str, id: &ObjectId, bytes: u64) -> Result<(), TreeError> {
+        self.levels.push_row(key, id, bytes)
     }
 
     /// Writes what is left and names the tree.

@@ -173,7 +173,8 @@ impl Buffer {
 
     fn sort(&mut self) {
         let Self { arena, entries } = self;
-        entries.sort_unstable_by(|&a, &b| slice(arena, a).cmp(slice(arena, b)));
+        // The stable sort makes use of runs that are sorted already, of which most callers have long ones.
+        entries.sort_by(|&a, &b| slice(arena, a).cmp(slice(arena, b)));
     }
 
     /// Empties the buffer; memory beyond the budget, which one long record may have taken, is given back.

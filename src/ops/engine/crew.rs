@@ -9,7 +9,7 @@ use crate::ops::engine::facts::{UnitFact, UnitVerdict};
 use crate::ops::engine::feed::{Chunk, Slot, Work};
 use crate::ops::engine::inputs::{Prefix, ReadUnit, SourceFile};
 use crate::ops::engine::ledger::{Ledger, key_order};
-use crate::ops::engine::maker::Delivery;
+use crate::ops::engine::maker::{Delivery, deliver};
 use crate::ops::engine::memo::{FileMemo, MemoWriter};
 use crate::ops::engine::pairs::{Pairing, Position, State};
 use crate::ops::engine::pass::Plan;
@@ -88,7 +88,10 @@ impl Drop for Drain<'_, '_, '_> {
 }
 
 /// Runs something on the ledger when the chunk's turn has come.
-pub(super) type InTurn<'a> = dyn Fn(&mut dyn FnMut(&mut Ledger)) -> Result<(), Option<OpError>> + 'a;
+pub(super) type InTurn<'a> = dyn Fn(&mut Deciding<'_>) -> Result<(), Option<OpError>> + 'a;
+
+/// What is decided in turn.
+pub(super) type Deciding<'a> = dyn FnMut(&mut Ledger) -> Result<(), OpError> + 'a;
 
 impl Crew<'_, '_> {
     /// Works until the reader is done or somebody fails.
@@ -141,9 +144,9 @@ impl Crew<'_, '_> {
             end: None,
             computed: 0,
         };
-        let in_turn = |work: &mut dyn FnMut(&mut Ledger)| {
+        let in_turn = |work: &mut Deciding<'_>| {
             let mut run = || work(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner));
-            self.decide.pass(number, &mut run).map_err(|Stopped| None)
+            self.decide.pass(number, &mut run).map_err(|Stopped| None)?.map_err(Some)
         };
         match (work, &slot.file) {
             (Work::Fresh(units), Some(source)) => {
@@ -158,7 +161,7 @@ impl Crew<'_, '_> {
                 result.watched = worker.watch.end();
                 let stream = self.stream(source);
                 in_turn(&mut |ledger| {
-                    computed.iter_mut().for_each(|unit| ledger.decide(stream, &mut unit.fact));
+                    computed.iter_mut().try_for_each(|unit| ledger.decide(stream, &mut unit.fact))
                 })?;
                 result.computed = computed.len() as u64;
                 let (delivery, facts) = worker.finish(source, computed)?;
@@ -171,7 +174,7 @@ impl Crew<'_, '_> {
                 self.known(worker, source, facts, rederive, &mut result, &in_turn)?;
             }
             (Work::Gone { first, facts }, _) => {
-                in_turn(&mut |_| {})?;
+                in_turn(&mut |_| Ok(()))?;
                 for (offset, fact) in facts.into_iter().enumerate() {
                     let unit = first + offset as u64;
                     let key = source_key(&slot.name, unit).map_err(|e| bad_key(&e))?;
@@ -181,10 +184,10 @@ impl Crew<'_, '_> {
                 }
             }
             (Work::End(memo), _) => {
-                in_turn(&mut |_| {})?;
+                in_turn(&mut |_| Ok(()))?;
                 result.end = Some(*memo);
             }
-            (Work::Fresh(_) | Work::Known { .. }, None) => in_turn(&mut |_| {})?,
+            (Work::Fresh(_) | Work::Known { .. }, None) => in_turn(&mut |_| Ok(()))?,
         }
         Ok(result)
     }
@@ -215,7 +218,7 @@ impl Crew<'_, '_> {
                 units.push((old.clone(), None));
             }
         }
-        in_turn(&mut |ledger| units.iter_mut().for_each(|(fact, _)| ledger.decide(stream, fact)))?;
+        in_turn(&mut |ledger| units.iter_mut().try_for_each(|(fact, _)| ledger.decide(stream, fact)))?;
         let mut changed = Vec::new();
         for (offset, ((fact, computed), old)) in units.into_iter().zip(facts).enumerate() {
             if fact == old {
@@ -288,10 +291,8 @@ impl Crew<'_, '_> {
     fn hand_over(&self, result: Outcome) -> Result<(), OpError> {
         let mut ordered = self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
         let ordered = &mut *ordered;
-        ordered.staging.append(result.delivery.blocks)?;
-        for (dataset, key, id, bytes) in &result.delivery.puts {
-            ordered.edits.put(*dataset, key, id, *bytes)?;
-        }
+        ordered.tallies.add(&result.delivery.tallies);
+        deliver(result.delivery, ordered.staging, &mut ordered.edits)?;
         for (dataset, key) in &result.removals {
             ordered.edits.remove(*dataset, key)?;
         }
@@ -306,7 +307,6 @@ impl Crew<'_, '_> {
                 ordered.pairing.add(state, at, &fact.sig.unwrap_or_default(), &fact.outputs[index])?;
             }
         }
-        ordered.tallies.add(&result.delivery.tallies);
         ordered.computed += result.computed;
         for (_, fact) in result.memo {
             ordered.memo.push(fact)?;

@@ -3,85 +3,81 @@
 //! Rests on facts alone. Invariant: decisions are a function of the computed parts of the facts, in order; fingerprints
 //! are 128 bits of a cryptographic hash, so two different texts are never taken for one.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::io;
 
 use crate::ops::engine::facts::{ExportFact, OutputFact, UnitFact, UnitVerdict};
-use crate::pipeline::export::TextHash;
+use crate::ops::engine::names::Names;
+use crate::ops::engine::prints::{PrintMap, PrintSet};
+use crate::ops::error::{ErrorKind, OpError};
 
-/// Everything seen so far. About 130 bytes for each record.
+/// Everything seen so far. About 85 bytes for each record.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    rows: FxHashMap<(u32, u128), u32>,
-    keys: FxHashSet<u128>,
-    rag: FxHashMap<u128, u32>,
-    sft: FxHashMap<u128, u32>,
+    rows: PrintMap,
+    keys: PrintSet,
+    rag: PrintMap,
+    sft: PrintMap,
     names: Names,
-}
-
-/// Record keys, each once, end to end.
-#[derive(Debug, Default)]
-struct Names {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Names {
-    fn add(&mut self, name: &str) -> u32 {
-        self.text.push_str(name);
-        self.ends.push(self.text.len());
-        u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX)
-    }
-
-    fn get(&self, index: u32) -> &str {
-        let index = index as usize;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[index]]
-    }
 }
 
 impl Ledger {
     /// Fills the decided part of `fact`. `stream` numbers the unit's stream.
-    pub(crate) fn decide(&mut self, stream: u32, fact: &mut UnitFact) {
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub(crate) fn decide(&mut self, stream: u32, fact: &mut UnitFact) -> Result<(), OpError> {
         fact.duplicate_of = None;
         if fact.verdict != UnitVerdict::Records {
-            return;
+            return Ok(());
         }
         let id = fact.row_id.or(fact.sig).unwrap_or_default();
-        let row = (stream, u128_of(&id));
-        if let Some(first) = self.rows.get(&row) {
-            fact.duplicate_of = Some(self.names.get(*first).to_owned());
-            return;
+        let row = row_print(stream, &id);
+        if let Some(first) = self.rows.get(row) {
+            fact.duplicate_of = Some(self.names.get(first).map_err(|e| lost(&e))?);
+            return Ok(());
         }
         let mut first_name = None;
         let mut names = Vec::with_capacity(fact.outputs.len());
         for output in &mut fact.outputs {
             output.key = self.claim(&output.wanted, &id);
-            let name = self.names.add(&output.key);
+            let name = self.names.add(&output.key).map_err(|e| lost(&e))?;
             first_name.get_or_insert(name);
             names.push(name);
         }
         for at in key_order(&fact.outputs) {
             let output = &mut fact.outputs[at];
-            self.decide_texts(names[at], &mut output.rag, &mut output.sft);
+            self.decide_texts(names[at], &mut output.rag, &mut output.sft)?;
         }
         // A unit without records is no row of evidence, so nothing can be its duplicate.
         if let Some(name) = first_name {
             self.rows.insert(row, name);
         }
+        Ok(())
     }
 
     /// Decides about the exports of a record that has its key already.
-    pub(crate) fn decide_exports(&mut self, key: &str, rag: &mut ExportFact, sft: &mut ExportFact) {
-        let name = self.names.add(key);
-        self.decide_texts(name, rag, sft);
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub(crate) fn decide_exports(
+        &mut self,
+        key: &str,
+        rag: &mut ExportFact,
+        sft: &mut ExportFact,
+    ) -> Result<(), OpError> {
+        let name = self.names.add(key).map_err(|e| lost(&e))?;
+        self.decide_texts(name, rag, sft)
     }
 
-    fn decide_texts(&mut self, name: u32, rag: &mut ExportFact, sft: &mut ExportFact) {
+    fn decide_texts(&mut self, name: u32, rag: &mut ExportFact, sft: &mut ExportFact) -> Result<(), OpError> {
         for (export, seen) in [(rag, &mut self.rag), (sft, &mut self.sft)] {
             if let ExportFact::Row(text, repeats) = export {
-                *repeats = first_of(seen, text, name).map(|first| self.names.get(first).to_owned());
+                // The earlier record with this text, if any; otherwise this one becomes the first.
+                let first = seen.insert(u128::from_le_bytes(*text), name);
+                *repeats = first.map(|first| self.names.get(first)).transpose().map_err(|e| lost(&e))?;
             }
         }
+        Ok(())
     }
 
     /// The wanted key for the first that wants it; for the others, the key with digits of what tells their row from
@@ -110,15 +106,15 @@ pub(crate) fn key_order(outputs: &[OutputFact]) -> Vec<usize> {
     order
 }
 
-/// The earlier record with this text, if any; otherwise this one becomes the first.
-fn first_of(seen: &mut FxHashMap<u128, u32>, text: &TextHash, name: u32) -> Option<u32> {
-    match seen.entry(u128::from_le_bytes(*text)) {
-        std::collections::hash_map::Entry::Occupied(first) => Some(*first.get()),
-        std::collections::hash_map::Entry::Vacant(slot) => {
-            slot.insert(name);
-            None
-        }
-    }
+/// What tells a row of a stream from all others. Streams are set apart in the upper bits, so that those of two rows are
+/// equal only where 128 bits of two hashes differ in just this.
+fn row_print(stream: u32, id: &[u8; 32]) -> u128 {
+    u128_of(id) ^ (u128::from(stream) << 96)
+}
+
+fn lost(error: &io::Error) -> OpError {
+    let hint = "free some memory and run again; nothing was committed";
+    OpError::new(ErrorKind::Outside, format!("cannot keep the keys of the records in memory: {error}"), hint)
 }
 
 fn u128_of(digest: &[u8; 32]) -> u128 {

@@ -6,7 +6,7 @@
 use crate::object::Exists as _;
 use crate::object::Kind;
 use crate::object::ObjectId;
-use crate::ops::engine::edits::Dataset;
+use crate::ops::engine::edits::{Dataset, Edits, Put};
 use crate::ops::engine::facts::{ExportFact, OutputFact, PairFact, UnitFact, UnitVerdict};
 use crate::ops::engine::inputs::SourceFile;
 use crate::ops::engine::tally::Tallies;
@@ -18,7 +18,7 @@ use crate::record::QuarantineEntry;
 use crate::record::Record;
 use crate::record::SchemaTag;
 use crate::record::{duplicate_key, quarantine_key, source_key};
-use crate::store::{BlockBuilder, SealedBlock, Store};
+use crate::store::{BlockBuilder, SealedBlock, Staging, Store};
 
 /// Which datasets a run makes anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,20 @@ impl Wanted {
 #[derive(Default)]
 pub(crate) struct Delivery {
     pub blocks: Vec<SealedBlock>,
-    /// Puts: dataset, key, object, its bytes.
-    pub puts: Vec<(Dataset, String, ObjectId, u64)>,
+    /// What each dataset gets, in the order of [`Dataset::ALL`].
+    pub puts: [Vec<Put>; 8],
     pub tallies: Tallies,
+}
+
+/// Takes a delivery in.
+pub(crate) fn deliver(delivery: Delivery, staging: &mut Staging, edits: &mut Edits) -> Result<(), OpError> {
+    staging.append(delivery.blocks)?;
+    for (dataset, puts) in Dataset::ALL.into_iter().zip(&delivery.puts) {
+        for (key, id, bytes) in puts {
+            edits.put(dataset, key, id, *bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes objects into blocks and edits.
@@ -76,6 +87,8 @@ impl<'a> Maker<'a> {
     pub(crate) fn finish(mut self) -> Result<Delivery, OpError> {
         self.delivery.blocks = self.blocks.finish()?;
         self.delivery.blocks.extend(self.aside.finish()?);
+        // The others come in the order of the records' keys; rows lie between them in nearly that of their numbers.
+        self.delivery.puts[Dataset::Sources as usize].sort_by(|a, b| a.0.cmp(&b.0));
         Ok(self.delivery)
     }
 
@@ -94,7 +107,7 @@ impl<'a> Maker<'a> {
     }
 
     fn put(&mut self, dataset: Dataset, key: String, id: ObjectId, bytes: usize) {
-        self.delivery.puts.push((dataset, key, id, bytes as u64));
+        self.delivery.puts[dataset as usize].push((key, id, bytes as u64));
     }
 
     /// Makes one row of `dataset`.

@@ -5,28 +5,34 @@
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::sort::Sorter;
+use crate::object::Find as _;
 use crate::object::FindExt as _;
 use crate::object::ObjectId;
+use crate::object::OdbError;
 use crate::ops::engine::edits::{Dataset, Edits, spill_failed};
 use crate::ops::engine::facts::{OutputFact, PairFact};
-use crate::ops::engine::maker::{Maker, Wanted};
+use crate::ops::engine::maker::{Maker, Wanted, deliver};
+use crate::ops::engine::pool::in_order;
 use crate::ops::engine::tally::Tally;
 use crate::ops::engine::worker::bad_key;
 use crate::ops::error::OpError;
 use crate::pipeline::export::preference::{self, Candidate, Fate, GroupKind, Side};
 use crate::record::Category;
 use crate::record::EvidenceRecord;
+use crate::record::PreferenceSample;
 use crate::record::Record as _;
 use crate::record::duplicate_key;
 use crate::store::{Staging, Store};
 
 /// Most memory that candidates take before they spill, in bytes.
 const MEMORY_BYTES: usize = 64 << 20;
-/// Rows made between two deliveries to the pack.
+/// Rows that a thread makes between two deliveries to the pack.
 const ROWS_PER_DELIVERY: usize = 1024;
 
 /// Whether a candidate was there before the run, is there after it, or both.
@@ -97,36 +103,44 @@ impl Pairing {
         self.sorter.push(record).map_err(|e| spill_failed(&e))
     }
 
-    /// Pairs every group that changed, writes its rows, and counts them all.
-    pub(crate) fn finish(
+    /// Pairs every group that changed and reads what its rows are made of; removes from `edits` what no longer stands, and
+    /// counts all groups. Writes no object, so that trees can be written meanwhile.
+    pub(crate) fn gather(
         self,
-        store: &Store,
-        staging: &mut Staging,
+        staging: &RwLock<&mut Staging>,
         edits: &mut Edits,
         max_pairs: u32,
-    ) -> Result<Tally, OpError> {
-        let mut tally = Tally::default();
+    ) -> Result<Gathered, OpError> {
         let mut group: Vec<Member> = Vec::new();
         let mut group_id = Vec::new();
-        let mut output = Output::new(store, staging, edits, &self.tmp);
+        let sorter = || Sorter::new(self.tmp.clone(), MEMORY_BYTES);
+        let mut gathering = Gathering {
+            edits,
+            tally: Tally::default(),
+            wanted: sorter(),
+            parts: sorter(),
+            repeats: Vec::new(),
+        };
         let max_pairs = max_pairs as usize;
         for record in self.sorter.finish().map_err(|e| spill_failed(&e))? {
             let record = record.map_err(|e| spill_failed(&e))?;
-            let member = decode(&record).ok_or_else(|| {
-                spill_failed(&std::io::Error::other("a spilled candidate was changed on disk"))
-            })?;
+            let member = decode(&record).ok_or_else(changed)?;
             if group_id != record[..17] {
-                pair_group(&group, max_pairs, &mut tally, &mut output)?;
+                gathering.group(&group, max_pairs)?;
                 group.clear();
                 group_id.clear();
                 group_id.extend_from_slice(&record[..17]);
             }
             group.push(member);
         }
-        pair_group(&group, max_pairs, &mut tally, &mut output)?;
-        output.finish(&self.tmp)?;
-        Ok(tally)
+        gathering.group(&group, max_pairs)?;
+        gathering.read_sides(staging)
     }
+}
+
+/// What a sort that spilled gave back is not what went in.
+fn changed() -> OpError {
+    spill_failed(&std::io::Error::other("a spilled candidate or pair was changed on disk"))
 }
 
 fn decode(record: &[u8]) -> Option<Member> {
@@ -173,53 +187,6 @@ fn pair_keys(members: &[&Member], pairs: &[(usize, usize)]) -> Result<Vec<String
     Ok(keys)
 }
 
-fn pair_group(
-    group: &[Member],
-    max_pairs: usize,
-    tally: &mut Tally,
-    output: &mut Output<'_>,
-) -> Result<(), OpError> {
-    if group.is_empty() {
-        return Ok(());
-    }
-    let after: Vec<&Member> = group.iter().filter(|m| m.state != State::Gone).collect();
-    let candidates: Vec<Candidate> = after.iter().map(|m| m.candidate.clone()).collect();
-    let selection = preference::select(&candidates, max_pairs);
-    for fate in &selection.fates {
-        match fate {
-            Fate::Paired => tally.consumed(0),
-            Fate::Duplicate(_) => tally.duplicate(),
-            Fate::Skipped(rule) => tally.skipped(rule),
-        }
-    }
-    tally.counts.records += selection.pairs.len() as u64;
-    if group.iter().all(|m| m.state == State::Unchanged) {
-        return Ok(());
-    }
-    let before: Vec<&Member> = group.iter().filter(|m| m.state != State::New).collect();
-    let candidates: Vec<Candidate> = before.iter().map(|m| m.candidate.clone()).collect();
-    let old = preference::select(&candidates, max_pairs);
-    for key in pair_keys(&before, &old.pairs)? {
-        output.edits.remove(Dataset::Preference, &key)?;
-    }
-    for (member, fate) in before.iter().zip(&old.fates) {
-        if matches!(fate, Fate::Duplicate(_)) {
-            let key = duplicate_key("export-preference", &member.candidate.key).map_err(|e| bad_key(&e))?;
-            output.edits.remove(Dataset::Duplicates, &key)?;
-        }
-    }
-    for (key, &(chosen, rejected)) in pair_keys(&after, &selection.pairs)?.into_iter().zip(&selection.pairs) {
-        output.pair(&key, after[chosen], after[rejected])?;
-    }
-    for (member, fate) in after.iter().zip(&selection.fates) {
-        if let Fate::Duplicate(of) = fate {
-            let (key, of) = (member.candidate.key.clone(), after[*of].candidate.key.clone());
-            output.repeats.push((member.evidence_id, key, of));
-        }
-    }
-    Ok(())
-}
-
 /// The text that a side's place in the second sort begins with.
 const CHOSEN: u8 = 1;
 const REJECTED: u8 = 2;
@@ -231,30 +198,80 @@ struct PairHead {
     categories: (Category, Category),
 }
 
-/// Where pairs are written. Sides are read in source order, which is the order of the packs, so that each block is
+/// Pairs being selected. Sides are read in source order, which is the order of the packs, so that each block is
 /// unpacked once however the pairs are spread; the rows then come together in key order.
-struct Output<'a> {
-    store: &'a Store,
-    staging: &'a mut Staging,
+struct Gathering<'a> {
     edits: &'a mut Edits,
+    tally: Tally,
     /// Sides to read: position, evidence, pair key.
     wanted: Sorter,
     /// Pairs and their sides: pair key, part, content.
     parts: Sorter,
-    /// Repeats: position, evidence, record key, key of the first.
-    repeats: Vec<(ObjectId, String, String)>,
+    repeats: Vec<Repeat>,
 }
 
-impl<'a> Output<'a> {
-    fn new(store: &'a Store, staging: &'a mut Staging, edits: &'a mut Edits, tmp: &Path) -> Self {
-        let sorter = || Sorter::new(tmp.to_owned(), MEMORY_BYTES);
-        Self { store, staging, edits, wanted: sorter(), parts: sorter(), repeats: Vec::new() }
+/// A record whose text an earlier one of its group has: its evidence, its key, the key of the first.
+type Repeat = (ObjectId, String, String);
+
+impl Gathering<'_> {
+    /// Pairs the members of one group, which come in source order.
+    fn group(&mut self, group: &[Member], max_pairs: usize) -> Result<(), OpError> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        let after: Vec<&Member> = group.iter().filter(|m| m.state != State::Gone).collect();
+        let candidates: Vec<Candidate> = after.iter().map(|m| m.candidate.clone()).collect();
+        let selection = preference::select(&candidates, max_pairs);
+        for fate in &selection.fates {
+            match fate {
+                Fate::Paired => self.tally.consumed(0),
+                Fate::Duplicate(_) => self.tally.duplicate(),
+                Fate::Skipped(rule) => self.tally.skipped(rule),
+            }
+        }
+        self.tally.counts.records += selection.pairs.len() as u64;
+        if group.iter().all(|m| m.state == State::Unchanged) {
+            return Ok(());
+        }
+        let before: Vec<&Member> = group.iter().filter(|m| m.state != State::New).collect();
+        if !before.is_empty() {
+            self.forget(&before, max_pairs)?;
+        }
+        for (key, &(chosen, rejected)) in
+            pair_keys(&after, &selection.pairs)?.into_iter().zip(&selection.pairs)
+        {
+            self.pair(&key, after[chosen], after[rejected])?;
+        }
+        for (member, fate) in after.iter().zip(&selection.fates) {
+            if let Fate::Duplicate(of) = fate {
+                let (key, of) = (member.candidate.key.clone(), after[*of].candidate.key.clone());
+                self.repeats.push((member.evidence_id, key, of));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what the last run made of these members.
+    fn forget(&mut self, before: &[&Member], max_pairs: usize) -> Result<(), OpError> {
+        let candidates: Vec<Candidate> = before.iter().map(|m| m.candidate.clone()).collect();
+        let old = preference::select(&candidates, max_pairs);
+        for key in pair_keys(before, &old.pairs)? {
+            self.edits.remove(Dataset::Preference, &key)?;
+        }
+        for (member, fate) in before.iter().zip(&old.fates) {
+            if matches!(fate, Fate::Duplicate(_)) {
+                let key =
+                    duplicate_key("export-preference", &member.candidate.key).map_err(|e| bad_key(&e))?;
+                self.edits.remove(Dataset::Duplicates, &key)?;
+            }
+        }
+        Ok(())
     }
 
     fn pair(&mut self, key: &str, chosen: &Member, rejected: &Member) -> Result<(), OpError> {
         let comparison = chosen.candidate.kind == GroupKind::Comparison;
         let head = PairHead { comparison, categories: (chosen.category, rejected.category) };
-        self.part(key, 0, &head)?;
+        part(&mut self.parts, key, 0, &head)?;
         for (part, member) in [(CHOSEN, chosen), (REJECTED, rejected)] {
             let mut record = member.position.to_vec();
             record.extend_from_slice(member.evidence_id.as_bytes());
@@ -265,84 +282,112 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    fn part<T: Serialize>(&mut self, key: &str, part: u8, content: &T) -> Result<(), OpError> {
-        let mut record = key.as_bytes().to_vec();
-        record.extend_from_slice(&[0, part]);
-        let record =
-            postcard::to_extend(content, record).map_err(|e| spill_failed(&std::io::Error::other(e)))?;
-        self.parts.push(&record).map_err(|e| spill_failed(&e))
-    }
-
-    fn finish(mut self, tmp: &Path) -> Result<(), OpError> {
-        let changed = || spill_failed(&std::io::Error::other("a spilled pair was changed on disk"));
-        let wanted = std::mem::replace(&mut self.wanted, Sorter::new(tmp.to_owned(), 0));
+    /// Reads the evidence of every side.
+    fn read_sides(self, staging: &RwLock<&mut Staging>) -> Result<Gathered, OpError> {
+        let Self { tally, wanted, mut parts, repeats, .. } = self;
         let mut last: Option<(ObjectId, Side)> = None;
         for record in wanted.finish().map_err(|e| spill_failed(&e))? {
             let record = record.map_err(|e| spill_failed(&e))?;
             let id: [u8; 32] = record.get(16..48).and_then(|id| id.try_into().ok()).ok_or_else(changed)?;
             let id = ObjectId::from_bytes(id);
-            let part = *record.get(48).ok_or_else(changed)?;
+            let side = *record.get(48).ok_or_else(changed)?;
             let key = std::str::from_utf8(&record[49..]).map_err(|_| changed())?;
             if last.as_ref().is_none_or(|(read, _)| *read != id) {
-                let evidence = EvidenceRecord::parse(&self.staging.find(&id)?)?;
-                last = Some((id, Side::of(id, evidence)));
+                let bytes = staging.read().unwrap_or_else(PoisonError::into_inner).find(&id)?;
+                last = Some((id, Side::of(id, EvidenceRecord::parse(&bytes)?)));
             }
-            if let Some((_, side)) = &last {
-                let side = side.clone();
-                self.part(key, part, &side)?;
+            if let Some((_, content)) = &last {
+                part(&mut parts, key, side, content)?;
             }
         }
-        let mut delivery = Rows { maker: None, rows: 0 };
-        let parts = std::mem::replace(&mut self.parts, Sorter::new(tmp.to_owned(), 0));
+        Ok(Gathered { tally, parts, repeats })
+    }
+}
+
+fn part<T: Serialize>(parts: &mut Sorter, key: &str, part: u8, content: &T) -> Result<(), OpError> {
+    let mut record = key.as_bytes().to_vec();
+    record.extend_from_slice(&[0, part]);
+    let record = postcard::to_extend(content, record).map_err(|e| spill_failed(&std::io::Error::other(e)))?;
+    parts.push(&record).map_err(|e| spill_failed(&e))
+}
+
+/// Everything that the rows of pairs are made of.
+pub(crate) struct Gathered {
+    tally: Tally,
+    parts: Sorter,
+    repeats: Vec<Repeat>,
+}
+
+/// One pair: its key, its head, its sides as they were sorted.
+struct Parts {
+    key: String,
+    head: Vec<u8>,
+    sides: [Vec<u8>; 2],
+}
+
+impl Gathered {
+    /// Makes the rows, in order of key, and returns the counts.
+    pub(crate) fn make(
+        self,
+        store: &Store,
+        staging: &mut Staging,
+        edits: &mut Edits,
+        threads: usize,
+    ) -> Result<Tally, OpError> {
+        let Self { tally, parts, repeats } = self;
+        let empty = store.packs().is_empty();
+        let maker = || Maker::with(store, empty, Wanted::ALL);
         let mut parts = parts.finish().map_err(|e| spill_failed(&e))?;
-        while let Some(head) = parts.next() {
-            let head = head.map_err(|e| spill_failed(&e))?;
-            let end = head.iter().position(|b| *b == 0).ok_or_else(changed)?;
-            let key = std::str::from_utf8(&head[..end]).map_err(|_| changed())?.to_owned();
-            let pair: PairHead = postcard::from_bytes(&head[end + 2..]).map_err(|_| changed())?;
-            let mut side = || -> Result<Side, OpError> {
-                let part = parts.next().ok_or_else(changed)?.map_err(|e| spill_failed(&e))?;
-                postcard::from_bytes(part.get(end + 2..).ok_or_else(changed)?).map_err(|_| changed())
-            };
-            let (chosen, rejected) = (side()?, side()?);
-            let kind = if pair.comparison { GroupKind::Comparison } else { GroupKind::Task };
-            let row = preference::row(key.clone(), kind, chosen, rejected, pair.categories);
-            delivery.maker(self.store).row(Dataset::Preference, key, &row)?;
-            delivery.count(&mut self)?;
+        let mut next = || parts.next().transpose().map_err(|e| spill_failed(&e));
+        loop {
+            let mut pairs = Vec::new();
+            while pairs.len() < ROWS_PER_DELIVERY * threads
+                && let Some(head) = next()?
+            {
+                let end = head.iter().position(|b| *b == 0).ok_or_else(changed)?;
+                let key = std::str::from_utf8(&head[..end]).map_err(|_| changed())?.to_owned();
+                let sides = [next()?.ok_or_else(changed)?, next()?.ok_or_else(changed)?];
+                pairs.push(Parts { key, head, sides });
+            }
+            if pairs.is_empty() {
+                break;
+            }
+            let shares: Vec<&[Parts]> = pairs.chunks(ROWS_PER_DELIVERY).collect();
+            let made = in_order(&shares, |share| {
+                let mut maker = maker();
+                for pair in *share {
+                    let row = pair.row()?;
+                    maker.row(Dataset::Preference, pair.key.clone(), &row)?;
+                }
+                maker.finish()
+            });
+            for delivery in made {
+                deliver(delivery?, staging, edits)?;
+            }
         }
-        for (id, key, of) in std::mem::take(&mut self.repeats) {
-            let evidence = EvidenceRecord::parse(&self.staging.find(&id)?)?;
-            delivery.maker(self.store).duplicate("export-preference", &key, &of, id, evidence.provenance)?;
-            delivery.count(&mut self)?;
+        for repeats in repeats.chunks(ROWS_PER_DELIVERY) {
+            let ids: Vec<ObjectId> = repeats.iter().map(|(id, _, _)| *id).collect();
+            let mut maker = maker();
+            for ((id, key, of), bytes) in repeats.iter().zip(staging.try_find_many(&ids)?) {
+                let bytes = bytes.ok_or(OdbError::NotFound { id: *id })?;
+                let provenance = EvidenceRecord::parse(&bytes)?.provenance;
+                maker.duplicate("export-preference", key, of, *id, provenance)?;
+            }
+            deliver(maker.finish()?, staging, edits)?;
         }
-        delivery.deliver(&mut self)
+        Ok(tally)
     }
 }
 
-/// Rows on their way into the pack.
-struct Rows<'a> {
-    maker: Option<Maker<'a>>,
-    rows: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn maker(&mut self, store: &'a Store) -> &mut Maker<'a> {
-        // Whether the store is empty is asked once a delivery, and only to spare look-ups.
-        self.maker.get_or_insert_with(|| Maker::with(store, store.packs().is_empty(), Wanted::ALL))
-    }
-
-    fn count(&mut self, output: &mut Output<'_>) -> Result<(), OpError> {
-        self.rows += 1;
-        if self.rows.is_multiple_of(ROWS_PER_DELIVERY) { self.deliver(output) } else { Ok(()) }
-    }
-
-    fn deliver(&mut self, output: &mut Output<'_>) -> Result<(), OpError> {
-        let Some(maker) = self.maker.take() else { return Ok(()) };
-        let delivery = maker.finish()?;
-        output.staging.append(delivery.blocks)?;
-        for (dataset, key, id, bytes) in delivery.puts {
-            output.edits.put(dataset, &key, &id, bytes)?;
-        }
-        Ok(())
+impl Parts {
+    fn row(&self) -> Result<PreferenceSample, OpError> {
+        let at = self.key.len() + 2;
+        let head: PairHead = postcard::from_bytes(&self.head[at..]).map_err(|_| changed())?;
+        let side = |record: &[u8]| -> Result<Side, OpError> {
+            postcard::from_bytes(record.get(at..).ok_or_else(changed)?).map_err(|_| changed())
+        };
+        let kind = if head.comparison { GroupKind::Comparison } else { GroupKind::Task };
+        let [chosen, rejected] = &self.sides;
+        Ok(preference::row(self.key.clone(), kind, side(chosen)?, side(rejected)?, head.categories))
     }
 }

@@ -15,6 +15,7 @@ use crate::object::RootId;
 use crate::ops::engine::crew::{Crew, Ordered};
 use crate::ops::engine::edits::{Dataset, Edits};
 use crate::ops::engine::feed::{Chunk, Stamps, feed, slots};
+use crate::ops::engine::grow::grow;
 use crate::ops::engine::inputs::{Prefix, ReadUnit, SourceFile, read_units};
 use crate::ops::engine::ledger::Ledger;
 use crate::ops::engine::maker::Wanted;
@@ -153,13 +154,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     let ordered = ordered.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome?;
     let Ordered { staging, mut edits, pairing, memo, mut tallies, inputs, watchbook, computed } = ordered;
-    if plan.wanted.preference {
-        plan.progress.begin("preference pairs", None);
-        let paired = pairing.finish(plan.store, staging, &mut edits, plan.options.max_pairs_per_task)?;
-        tallies.preference.merge(&paired);
-        plan.progress.end();
-    }
-    plan.progress.begin("trees", None);
+    plan.progress.begin("preference pairs and trees", None);
     let bases = match &plan.base {
         Some((datasets, _)) if incremental => datasets.clone(),
         Some((datasets, _)) if plan.wanted != Wanted::ALL => {
@@ -172,7 +167,9 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         }
         _ => BTreeMap::new(),
     };
-    let roots = edits.apply(&bases, plan.store, staging)?;
+    let pairing = plan.wanted.preference.then_some((pairing, plan.options.max_pairs_per_task));
+    let (roots, paired) = grow(plan.store, &plan.tmp_dir, threads, &bases, edits, pairing, staging)?;
+    tallies.preference.merge(&paired);
     plan.progress.end();
     Ok(Made { roots, tallies, inputs, coverage: watchbook.finish(plan.specs)?, memo, computed })
 }

@@ -11,8 +11,9 @@ use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::object::RootId;
 use crate::ops::engine::edits::{Dataset, Edits, spill_failed};
+use crate::ops::engine::grow::grow;
 use crate::ops::engine::ledger::Ledger;
-use crate::ops::engine::maker::{Delivery, Maker, Wanted};
+use crate::ops::engine::maker::{Maker, Wanted, deliver};
 use crate::ops::engine::pairs::{Pairing, Position, State};
 use crate::ops::engine::tally::{Tallies, export};
 use crate::ops::engine::worker::judge;
@@ -41,6 +42,7 @@ pub(crate) struct Rework<'a> {
     pub wanted: Wanted,
     /// The datasets of HEAD.
     pub bases: BTreeMap<String, RootId>,
+    pub threads: usize,
     pub progress: &'a dyn Progress,
 }
 
@@ -91,7 +93,7 @@ pub(crate) fn rework(
         };
         let provenance = evidence.provenance.clone();
         let (output, mut fact) = judge(plan.options, evidence, bytes, evidence_id, scored);
-        ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft);
+        ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         maker.output(&output, &fact)?;
         tallies.score.consumed(1);
         tallies.categories.add(fact.category);
@@ -114,10 +116,6 @@ pub(crate) fn rework(
     }
     deliver(maker.finish()?, staging, &mut edits)?;
     plan.progress.end();
-    if wanted.preference {
-        let paired = pairing.finish(plan.store, staging, &mut edits, plan.options.max_pairs_per_task)?;
-        tallies.preference.merge(&paired);
-    }
     let mut bases = plan.bases.clone();
     for (made, stage, dataset) in [
         (wanted.score, "score", Dataset::ScoredRuns),
@@ -130,7 +128,9 @@ pub(crate) fn rework(
             drop_stage(plan.store, &plan.bases, stage, &mut edits)?;
         }
     }
-    let roots = edits.apply(&bases, plan.store, staging)?;
+    let pairing = wanted.preference.then_some((pairing, plan.options.max_pairs_per_task));
+    let (roots, paired) = grow(plan.store, &plan.tmp_dir, plan.threads, &bases, edits, pairing, staging)?;
+    tallies.preference.merge(&paired);
     Ok((roots, tallies))
 }
 
@@ -146,14 +146,6 @@ pub(crate) fn drop_stage(
         for entry in tree::prefix(store, *root, &format!("{stage}/")) {
             edits.remove(dataset, &entry?.key)?;
         }
-    }
-    Ok(())
-}
-
-fn deliver(delivery: Delivery, staging: &mut Staging, edits: &mut Edits) -> Result<(), OpError> {
-    staging.append(delivery.blocks)?;
-    for (dataset, key, id, bytes) in delivery.puts {
-        edits.put(dataset, &key, &id, bytes)?;
     }
     Ok(())
 }

@@ -125,11 +125,25 @@ impl BlockBuilder {
     }
 
     /// The blocks that are full by now.
-    pub(in crate::store) fn take_sealed(&mut self) -> Vec<SealedBlock> {
+    pub fn take_sealed(&mut self) -> Vec<SealedBlock> {
         for slot in self.sealed.iter().flat_map(|block| &block.slots) {
             self.seen.remove(&slot.id);
         }
         std::mem::take(&mut self.sealed)
+    }
+
+    /// The objects in blocks that are still filling, in the order in which they came, data first. The builder is empty
+    /// afterwards but for sealed blocks.
+    pub fn take_open(&mut self) -> Vec<Vec<u8>> {
+        let mut objects = Vec::new();
+        for open in [std::mem::take(&mut self.data), std::mem::take(&mut self.node)] {
+            for slot in open.slots {
+                self.seen.remove(&slot.id);
+                let start = slot.offset as usize;
+                objects.push(open.bytes[start..start + slot.len as usize].to_vec());
+            }
+        }
+        objects
     }
 
     /// Whether `id` was pushed and not yet handed out in a block.
