@@ -326,7 +326,15 @@ fn make(
         };
         let (roots, tallies) = engine::rework(&plan, staging)?;
         let computed = tallies.score.counts.rows_in;
-        return Ok(Made { roots, tallies, inputs: Vec::new(), coverage: Vec::new(), memo: None, computed });
+        return Ok(Made {
+            roots,
+            tallies,
+            inputs: Vec::new(),
+            coverage: Vec::new(),
+            memo: None,
+            outlines: None,
+            computed,
+        });
     }
     let mut files = engine::discover(repo.root(), repo.base(), &setup.specs)?;
     no_sources(repo.base(), setup, &files, base)?;
@@ -384,6 +392,7 @@ fn make(
         inputs,
         coverage: made.coverage,
         memo,
+        outlines: None,
         computed: made.computed,
     })
 }
@@ -418,9 +427,11 @@ fn ingest(
         let input = &known.snapshot;
         Prefix { hash: *input.root.object(), bytes: input.bytes, units: input.rows }
     };
+    let index_dir = repo.dot().join("index");
     let plan = engine::Ingest {
         store: repo.store(),
         files,
+        index_dir: &index_dir,
         stored,
         base: (roots.get(sources).filter(|_| receipt.is_some()))
             .map(|root| (*root, known.iter().map(|(name, input)| (name.clone(), prefix(input))).collect())),
@@ -432,7 +443,8 @@ fn ingest(
     roots.insert(sources.to_owned(), made.root);
     let tallies = Tallies { sources: made.tally, ..Tallies::default() };
     let (computed, inputs) = (made.read, labelled(made.inputs, stored));
-    Ok(Made { roots, tallies, inputs, coverage: Vec::new(), memo: None, computed })
+    let outlines = Some(made.outlines);
+    Ok(Made { roots, tallies, inputs, coverage: Vec::new(), memo: None, outlines, computed })
 }
 
 fn default_message(what: What, summary: &RunSummary) -> String {

@@ -35,6 +35,8 @@ pub(crate) struct Made {
     /// What the rows of each stream hold, where evidence was made.
     pub coverage: Vec<StreamCoverage>,
     pub memo: Option<engine::MemoWriter>,
+    /// What the next ingest knows files by, where this was one.
+    pub outlines: Option<engine::Outlines>,
     pub computed: u64,
 }
 
@@ -150,6 +152,10 @@ impl Seal<'_> {
                 &engine::memo_key(&made.roots, setup.options.max_pairs_per_task),
             )
             .ok();
+        }
+        if let Some(outlines) = made.outlines {
+            // So do outlines.
+            outlines.keep(&repo.dot().join("index")).ok();
         }
         let files_written = files.commit()?;
         Ok(RunReport {

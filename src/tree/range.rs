@@ -101,6 +101,39 @@ impl Rows<'_> {
         }
     }
 
+    /// Passes over the rows whose keys are less than `key`; of the nodes between, those that hold none of the rows that come
+    /// next are not read.
+    ///
+    /// # Errors
+    /// When a node is missing or damaged.
+    pub fn skip_to(&mut self, key: &str) -> Result<(), TreeError> {
+        if let Some((root, seek)) = self.start.take() {
+            let seek = match seek {
+                Seek::From(from) if from.as_str() < key => Seek::From(key.to_owned()),
+                other => other,
+            };
+            self.seek(root, &seek)?;
+        }
+        while self.stack.last().is_some_and(|(node, _)| node.last_key().is_none_or(|last| last < key)) {
+            self.stack.pop();
+        }
+        while let Some((node, at)) = self.stack.last_mut() {
+            let here = node.lower_bound(key);
+            if here < *at {
+                // What is below the entry before has been gone into, or passed.
+                break;
+            }
+            *at = here;
+            if node.level() == 0 || here == node.len() {
+                break;
+            }
+            *at += 1;
+            let child = load::child(self.find, node, here)?;
+            self.stack.push((child, 0));
+        }
+        Ok(())
+    }
+
     fn advance(&mut self) -> Result<Option<Entry>, TreeError> {
         if let Some((root, seek)) = self.start.take() {
             self.seek(root, &seek)?;

@@ -304,11 +304,7 @@ pub(crate) fn read_units(
                 }
                 Err(ReadError::Read { source, .. }) => return Err(failed(&source)),
                 Err(error @ ReadError::TooLarge { .. }) => {
-                    return Err(OpError::new(
-                        ErrorKind::Outside,
-                        format!("{}: {error}", file.path.display()),
-                        "cut the file into smaller units, or exclude it in its spec",
-                    ));
+                    return Err(too_large(file, &error));
                 }
             }
         }
@@ -336,6 +332,15 @@ pub(crate) fn read_units(
         let prefix = Prefix { units: number - u64::from(ends_beside), ..whole };
         Ok(Extent { prefix, whole })
     }
+}
+
+/// A unit that is too large to be held in memory.
+pub(super) fn too_large(file: &SourceFile, error: &ReadError) -> OpError {
+    OpError::new(
+        ErrorKind::Outside,
+        format!("{}: {error}", file.path.display()),
+        "cut the file into smaller units, or exclude it in its spec",
+    )
 }
 
 fn changed(file: &SourceFile) -> OpError {

@@ -230,7 +230,7 @@ impl Job<'_> {
             inputs.push((format!("run:{}", side.commit.run_id), whole));
         }
         let engine::Made { roots, tallies, coverage, memo, computed, .. } = made;
-        Ok(Made { roots, tallies, inputs, coverage, memo: Some(memo), computed })
+        Ok(Made { roots, tallies, inputs, coverage, memo: Some(memo), outlines: None, computed })
     }
 
     /// The side that the pass starts from: the first whose memo is here.

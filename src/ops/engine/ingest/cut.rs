@@ -46,11 +46,10 @@ struct Cutter<'a> {
 
 impl Cutter<'_> {
     fn chunk(&mut self, place: &Place, chunk: Chunk) -> Result<Done, OpError> {
-        let Chunk { first, content, known, .. } = chunk;
+        let Chunk { content, known, .. } = chunk;
         let mut done = Done { rows: 0, bytes: 0, blocks: Vec::new(), edits: Vec::new() };
         let mut known = known.into_iter().peekable();
-        let mut unit = |bytes: &[u8]| -> Result<(), OpError> {
-            let number = first + done.rows;
+        let mut unit = |number: u64, bytes: &[u8]| -> Result<(), OpError> {
             done.rows += 1;
             let id = ObjectId::of(bytes);
             while known.next_if(|(before, _)| *before < number).is_some() {}
@@ -68,22 +67,26 @@ impl Cutter<'_> {
             Ok(())
         };
         match content {
-            Content::Lines(text) => {
-                let mut start = 0;
-                for end in memchr::memchr_iter(b'\n', &text) {
-                    let line = &text[start..end];
-                    unit(line.strip_suffix(b"\r").unwrap_or(line))?;
-                    start = end + 1;
-                }
-                // The last line of a file may have no end; nothing is taken from it.
-                if start < text.len() {
-                    unit(&text[start..])?;
+            Content::Lines { text, pieces } => {
+                let ends = pieces.iter().skip(1).map(|piece| piece.start).chain([text.len()]);
+                for (piece, piece_end) in pieces.iter().zip(ends) {
+                    let text = &text[piece.start..piece_end];
+                    let (mut start, mut number) = (0, piece.first);
+                    for end in memchr::memchr_iter(b'\n', text) {
+                        let line = &text[start..end];
+                        unit(number, line.strip_suffix(b"\r").unwrap_or(line))?;
+                        (start, number) = (end + 1, number + 1);
+                    }
+                    // The last line of a file may have no end; nothing is taken from it.
+                    if start < text.len() {
+                        unit(number, &text[start..])?;
+                    }
                 }
                 done.bytes = text.len() as u64;
             }
-            Content::Units(units) => {
-                for bytes in units {
-                    unit(&bytes)?;
+            Content::Units { first, units } => {
+                for (number, bytes) in (first..).zip(units) {
+                    unit(number, &bytes)?;
                     done.bytes += bytes.len() as u64;
                 }
             }

@@ -3,16 +3,19 @@
 //! Rests on the readers, on block builders and on `tree::apply`. One thread reads, several cut and compress, the caller's
 //! own writes packs and tree nodes. Invariants: the dataset is the one that `run-all` makes of the same files; chunks go
 //! round the threads in turn, so that results come in the order of keys and memory holds a few chunks a thread; what the
-//! last commit is known to hold is neither compressed nor looked up again.
+//! last commit is known to hold is neither compressed nor looked up again, and rows in parts of a file that an edit left alone are
+//! not even cut.
 
 mod cut;
 mod read;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::object::RootId;
 use crate::ops::engine::inputs::{Prefix, SourceFile};
+use crate::ops::engine::outline::Outlines;
 use crate::ops::engine::pool::thread_count;
 use crate::ops::engine::stored::Stored;
 use crate::ops::engine::tally::Tally;
@@ -31,6 +34,8 @@ const WAITING: usize = 2;
 pub(crate) struct Ingest<'a> {
     pub store: &'a Store,
     pub files: &'a [SourceFile],
+    /// Where outlines of files are kept.
+    pub index_dir: &'a Path,
     /// Those among `files` that are not in this folder: a merge brought their rows, which stay.
     pub stored: Option<&'a Stored<'a>>,
     /// The dataset of the last commit, and what its receipt says of each file.
@@ -49,6 +54,7 @@ pub(crate) struct Ingested {
     pub inputs: Vec<(String, Prefix)>,
     /// Units that were read and hashed; the others lie in files whose bytes are known.
     pub read: u64,
+    pub outlines: Outlines,
 }
 
 /// Reads what is new and builds the dataset. The objects are in `staging`; nothing is published.
@@ -84,7 +90,7 @@ pub(crate) fn ingest(plan: &Ingest<'_>, staging: &mut Staging) -> Result<Ingeste
     tally.counts.rows_in = read.units;
     tally.counts.consumed = read.units;
     tally.counts.records = read.units;
-    Ok(Ingested { root, tally, inputs: read.inputs, read: read.fresh })
+    Ok(Ingested { root, tally, inputs: read.inputs, read: read.fresh, outlines: read.outlines })
 }
 
 /// Writes blocks and edits as they come, in the order of keys.

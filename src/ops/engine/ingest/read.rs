@@ -1,21 +1,23 @@
 //! Reading for an ingest: files in the order of their keys become chunks, each with what the last commit has there.
 //!
-//! Rests on the unit readers and on ranges of the old tree. Invariants: a file whose known bytes still have their hash is
-//! read from where they end; a plain file of lines is read and hashed in one pass; keys that the last commit has and the
-//! files have not are handed on as gone.
+//! Rests on the unit readers, on outlines of files and on ranges of the old tree. Invariants: a plain file of lines is read and
+//! hashed in one pass; of one whose outline is kept only rows are handed on that lie in parts that changed, of one whose known bytes
+//! still have their hash only those that come after; keys that the last commit has and the files have not are handed on as
+//! gone.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::mpsc::SyncSender;
 
 use crate::object::{ObjectId, RootId};
 use crate::ops::engine::feed::stopped;
 use crate::ops::engine::ingest::Ingest;
-use crate::ops::engine::inputs::{Prefix, SourceFile, hash_prefix, read_units};
+use crate::ops::engine::inputs::{Prefix, SourceFile, hash_prefix, read_units, too_large};
+use crate::ops::engine::outline::{Outline, Outliner, Outlines};
 use crate::ops::engine::stored::{Stored, StoredFile, count};
+use crate::ops::engine::walk::{Rows, walk};
 use crate::ops::engine::worker::bad_key;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::source::{ReadError, UNIT_BYTES_LIMIT};
@@ -51,8 +53,6 @@ impl Place {
 pub(super) struct Chunk {
     /// Index of the place.
     pub(super) place: usize,
-    /// Number of the first unit.
-    pub(super) first: u64,
     pub(super) content: Content,
     /// The units that the last commit has among these, in order.
     pub(super) known: Vec<(u64, ObjectId)>,
@@ -60,11 +60,21 @@ pub(super) struct Chunk {
 
 pub(super) enum Content {
     /// Whole lines; only the last one of a file may have no end.
-    Lines(Vec<u8>),
-    /// Units that were cut already.
-    Units(Vec<Vec<u8>>),
+    Lines { text: Vec<u8>, pieces: Vec<Piece> },
+    /// Units that were cut already, and the number of the first.
+    Units { first: u64, units: Vec<Vec<u8>> },
     /// Numbers of units that are there no more.
     Gone(Vec<u64>),
+}
+
+/// Lines that stand one after the other in their file.
+pub(super) struct Piece {
+    /// Number of the first line.
+    pub(super) first: u64,
+    /// How many there are.
+    pub(super) count: u64,
+    /// Where they begin in the text of the chunk.
+    pub(super) start: usize,
 }
 
 /// What was read.
@@ -76,6 +86,7 @@ pub(super) struct ReadAll {
     pub(super) units: u64,
     /// Units that were read.
     pub(super) fresh: u64,
+    pub(super) outlines: Outlines,
 }
 
 /// The files in the order of their keys, those that have vanished too, and the tree that they change.
@@ -117,7 +128,9 @@ pub(super) fn read_places(
     senders: &[SyncSender<Chunk>],
 ) -> Result<ReadAll, OpError> {
     let mut all = ReadAll::default();
-    let mut feeder = Feeder { plan, base, senders, turn: 0, place: 0, next: 0, fresh: 0, old: None };
+    let outlines = Outlines::default();
+    let mut feeder =
+        Feeder { plan, base, senders, turn: 0, place: 0, next: 0, fresh: 0, old: None, outlines };
     for (index, place) in places.iter().enumerate() {
         feeder.place = index;
         let held = plan.stored.and_then(|stored| Some((stored, stored.files.get(&place.name)?)));
@@ -136,13 +149,10 @@ pub(super) fn read_places(
         all.units += feeder.next;
         all.inputs.extend(prefix.map(|prefix| (place.name.clone(), prefix)));
     }
-    all.fresh = feeder.fresh;
+    (all.fresh, all.outlines) = (feeder.fresh, feeder.outlines);
     all.inputs.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
 }
-
-/// The units of one file in the old tree.
-type Old<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, ObjectId), OpError>> + 'a>>;
 
 struct Feeder<'a> {
     plan: &'a Ingest<'a>,
@@ -155,28 +165,36 @@ struct Feeder<'a> {
     next: u64,
     fresh: u64,
     old: Option<Old<'a>>,
+    outlines: Outlines,
 }
 
-impl Feeder<'_> {
+impl<'a> Feeder<'a> {
     /// Begins with unit `first` of a file.
-    fn begin(&mut self, place: &Place, first: u64) {
+    fn begin(&mut self, place: &'a Place, first: u64) {
         self.next = first;
         let store = self.plan.store;
-        self.old = self.base.map(|root| old_units(store, root, place, first).peekable());
+        self.old = self.base.map(|root| Old::new(store, root, place, first));
     }
 
-    /// Reads a plain file of lines, from where its known bytes end.
-    fn lines(&mut self, place: &Place, file: &SourceFile) -> Result<Prefix, OpError> {
+    /// Reads a plain file of lines, and hands on what is not known.
+    fn lines(&mut self, place: &'a Place, file: &SourceFile) -> Result<Prefix, OpError> {
         let failed = |error: &io::Error| OpError::io("read", &file.path, error);
         let mut input = File::open(&file.path).map_err(|e| failed(&e))?;
-        let mut hasher = blake3::Hasher::new();
+        if let Some(known) = &place.known
+            && let Some(old) = Outline::load(self.plan.index_dir, &place.name, known)
+        {
+            return self.changes(place, file, &mut input, &old);
+        }
+        let len = input.metadata().map_err(|e| failed(&e))?.len();
+        let mut outliner = Outliner::new(len);
         let (mut bytes, mut units) = (0, 0);
         if let Some(known) = place.known {
-            if hash_into(&mut hasher, &mut input, known.bytes).map_err(|e| failed(&e))? == known.hash {
+            let (hash, outline) = outline_of(&mut input, len, known.bytes).map_err(|e| failed(&e))?;
+            if hash == known.hash {
                 (bytes, units) = (known.bytes, known.units);
+                outliner = outline;
                 self.plan.progress.advance(units, bytes);
             } else {
-                hasher.reset();
                 input.rewind().map_err(|e| failed(&e))?;
             }
         }
@@ -190,7 +208,7 @@ impl Feeder<'_> {
             let read = read_some(&mut input, &mut text[start..]).map_err(|e| failed(&e))?;
             text.truncate(start + read);
             if let Some(at) = memchr::memrchr(b'\n', &text[start..]) {
-                hasher.update(&text[whole..=start + at]);
+                outliner.update(&text[whole..=start + at]);
                 whole = start + at + 1;
             }
             let at_end = read == 0;
@@ -208,8 +226,10 @@ impl Feeder<'_> {
                 whole = 0;
             }
             if at_end {
-                let hash = ObjectId::from_bytes(*hasher.finalize().as_bytes());
-                return Ok(Prefix { hash, bytes, units });
+                let (hash, outline) = outliner.finish();
+                let prefix = Prefix { hash, bytes, units };
+                self.outlines.push(&place.name, outline);
+                return Ok(prefix);
             }
             if (text.len() - whole) as u64 > UNIT_BYTES_LIMIT {
                 let error = ReadError::TooLarge { number: self.next, offset: bytes + whole as u64 };
@@ -218,14 +238,63 @@ impl Feeder<'_> {
         }
     }
 
+    /// Reads a file whose outline is kept, and hands on the rows in parts that changed.
+    fn changes(
+        &mut self,
+        place: &'a Place,
+        file: &SourceFile,
+        input: &mut File,
+        old: &Outline,
+    ) -> Result<Prefix, OpError> {
+        self.begin(place, 0);
+        let (mut text, mut pieces) = (Vec::new(), Vec::<Piece>::new());
+        let walked = walk(file, input, old, &mut |rows| {
+            match rows {
+                Rows::Known { count, bytes } => {
+                    self.next += count;
+                    self.plan.progress.advance(count, bytes);
+                }
+                Rows::Fresh { first, text: lines } => {
+                    let count = count_lines(lines);
+                    match pieces.last_mut() {
+                        Some(last) if last.first + last.count == first => last.count += count,
+                        _ => pieces.push(Piece { first, count, start: text.len() }),
+                    }
+                    text.extend_from_slice(lines);
+                    self.next = first + count;
+                    if text.len() >= CHUNK_BYTES {
+                        let (text, pieces) = (std::mem::take(&mut text), std::mem::take(&mut pieces));
+                        self.send(Content::Lines { text, pieces })?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if !pieces.is_empty() {
+            self.send(Content::Lines { text, pieces })?;
+        }
+        self.outlines.push(&place.name, walked.outline.filter(|outline| outline != old));
+        Ok(walked.prefix)
+    }
+
     fn send_lines(&mut self, text: Vec<u8>) -> Result<(), OpError> {
-        let ends = memchr::memchr_iter(b'\n', &text).count() as u64;
-        let tail = u64::from(text.last().is_some_and(|last| *last != b'\n'));
-        if ends + tail == 0 { Ok(()) } else { self.send(ends + tail, Content::Lines(text)) }
+        let count = count_lines(&text);
+        if count == 0 {
+            return Ok(());
+        }
+        let first = self.next;
+        self.next += count;
+        self.send(Content::Lines { text, pieces: vec![Piece { first, count, start: 0 }] })
+    }
+
+    fn send_units(&mut self, units: Vec<Vec<u8>>) -> Result<(), OpError> {
+        let first = self.next;
+        self.next += units.len() as u64;
+        self.send(Content::Units { first, units })
     }
 
     /// Reads any other file, unless its bytes are known.
-    fn units(&mut self, place: &Place, file: &SourceFile) -> Result<Prefix, OpError> {
+    fn units(&mut self, place: &'a Place, file: &SourceFile) -> Result<Prefix, OpError> {
         if let Some(known) = place.known {
             let len = std::fs::metadata(&file.path).map_err(|e| OpError::io("read", &file.path, &e))?.len();
             if len == known.bytes && hash_prefix(&file.path, len)? == Some(known.hash) {
@@ -244,12 +313,12 @@ impl Feeder<'_> {
             if bytes >= CHUNK_BYTES || units.len() == CHUNK_UNITS {
                 bytes = 0;
                 let units = std::mem::take(&mut units);
-                self.send(units.len() as u64, Content::Units(units))?;
+                self.send_units(units)?;
             }
             Ok(())
         })?;
         if !units.is_empty() {
-            self.send(units.len() as u64, Content::Units(units))?;
+            self.send_units(units)?;
         }
         Ok(extent.prefix)
     }
@@ -257,7 +326,7 @@ impl Feeder<'_> {
     /// Leaves the rows of a file that is not here as they are; where the tree is made anew, takes them from the old one.
     fn held(
         &mut self,
-        place: &Place,
+        place: &'a Place,
         file: &SourceFile,
         stored: &Stored<'_>,
         content: &StoredFile,
@@ -267,70 +336,112 @@ impl Feeder<'_> {
             return Ok(content.prefix);
         }
         self.begin(place, 0);
-        stored.raw(file, &mut |bytes| self.send(1, Content::Units(vec![bytes])))?;
+        stored.raw(file, &mut |bytes| self.send_units(vec![bytes]))?;
         Ok(content.prefix)
     }
 
     /// Hands on what the old tree has beyond the last unit of the file.
     fn gone(&mut self) -> Result<(), OpError> {
+        let Some(old) = &mut self.old else { return Ok(()) };
+        old.skip_to(self.next)?;
         loop {
-            let old = self.old.iter_mut().flatten().take(CHUNK_UNITS);
-            let numbers = old.map(|old| old.map(|(number, _)| number)).collect::<Result<Vec<_>, _>>()?;
+            let Some(old) = &mut self.old else { return Ok(()) };
+            let mut numbers = Vec::new();
+            while numbers.len() < CHUNK_UNITS
+                && let Some((number, _)) = old.next_before(u64::MAX)?
+            {
+                numbers.push(number);
+            }
             if numbers.is_empty() {
                 return Ok(());
             }
-            self.send(0, Content::Gone(numbers))?;
+            self.send(Content::Gone(numbers))?;
         }
     }
 
-    /// Sends a chunk of so many units to the thread whose turn it is.
-    fn send(&mut self, units: u64, content: Content) -> Result<(), OpError> {
-        let first = self.next;
-        self.next += units;
-        self.fresh += units;
-        let end = self.next;
-        let mut known = Vec::new();
-        if let Some(old) = &mut self.old {
-            let among = |old: &Result<(u64, ObjectId), OpError>| old.as_ref().map_or(true, |old| old.0 < end);
-            while let Some(old) = old.next_if(among) {
-                known.push(old?);
+    /// Sends a chunk to the thread whose turn it is.
+    fn send(&mut self, content: Content) -> Result<(), OpError> {
+        let (mut known, mut fresh) = (Vec::new(), 0);
+        let mut look = |first: u64, count: u64| -> Result<(), OpError> {
+            fresh += count;
+            let Some(old) = &mut self.old else { return Ok(()) };
+            old.skip_to(first)?;
+            while let Some(row) = old.next_before(first + count)? {
+                known.push(row);
             }
+            Ok(())
+        };
+        match &content {
+            Content::Lines { pieces, .. } => {
+                pieces.iter().try_for_each(|piece| look(piece.first, piece.count))?;
+            }
+            Content::Units { first, units } => look(*first, units.len() as u64)?,
+            Content::Gone(_) => {}
         }
+        self.fresh += fresh;
         let sender = &self.senders[self.turn % self.senders.len()];
         self.turn += 1;
         // The thread that failed says why; this only ends the reading.
-        sender.send(Chunk { place: self.place, first, content, known }).map_err(|_| stopped())
+        sender.send(Chunk { place: self.place, content, known }).map_err(|_| stopped())
     }
 }
 
-/// The units of a place in the old tree, from number `first` on.
-fn old_units<'a>(
-    store: &'a Store,
-    root: RootId,
-    place: &Place,
-    first: u64,
-) -> Box<dyn Iterator<Item = Result<(u64, ObjectId), OpError>> + 'a> {
-    // The character after `/` ends what begins with the folder.
-    let end = format!("{}0", place.folder);
-    let start = place.key(first);
-    let bounds = (Bound::Included(start.as_str()), Bound::Excluded(end.as_str()));
-    let rows = tree::range(store, root, bounds);
-    Box::new(rows.map(|row| {
-        let row = row?;
-        let number = row.key.rsplit('/').next().and_then(|digits| digits.parse().ok());
-        let number = number.ok_or_else(|| {
-            OpError::new(
-                ErrorKind::Damaged,
-                format!("the dataset `sources` has the key {}, which ends with no unit number", row.key),
-                "run `distill verify`, and `distill run-all` to make the dataset anew",
-            )
-        })?;
-        Ok((number, row.id))
-    }))
+/// The units of one place in the old tree.
+struct Old<'a> {
+    place: &'a Place,
+    rows: tree::Rows<'a>,
+    next: Option<(u64, ObjectId)>,
 }
 
-/// Hashes so many bytes of a file; the digest so far.
-fn hash_into(hasher: &mut blake3::Hasher, input: &mut File, bytes: u64) -> io::Result<ObjectId> {
+impl<'a> Old<'a> {
+    /// From number `first` on.
+    fn new(store: &'a Store, root: RootId, place: &'a Place, first: u64) -> Self {
+        // The character after `/` ends what begins with the folder.
+        let end = format!("{}0", place.folder);
+        let start = place.key(first);
+        let rows = tree::range(store, root, (Bound::Included(start.as_str()), Bound::Excluded(end.as_str())));
+        Self { place, rows, next: None }
+    }
+
+    /// Passes over what comes before `number`.
+    fn skip_to(&mut self, number: u64) -> Result<(), OpError> {
+        if self.next.is_none_or(|(next, _)| next < number) {
+            self.next = None;
+            self.rows.skip_to(&self.place.key(number))?;
+        }
+        Ok(())
+    }
+
+    /// The next unit, if its number is less than `end`.
+    fn next_before(&mut self, end: u64) -> Result<Option<(u64, ObjectId)>, OpError> {
+        if self.next.is_none() {
+            self.next = self.rows.next().map(|row| numbered(row?)).transpose()?;
+        }
+        Ok(self.next.take_if(|(number, _)| *number < end))
+    }
+}
+
+fn numbered(row: tree::Entry) -> Result<(u64, ObjectId), OpError> {
+    let number = row.key.rsplit('/').next().and_then(|digits| digits.parse().ok());
+    let number = number.ok_or_else(|| {
+        OpError::new(
+            ErrorKind::Damaged,
+            format!("the dataset `sources` has the key {}, which ends with no unit number", row.key),
+            "run `distill verify`, and `distill run-all` to make the dataset anew",
+        )
+    })?;
+    Ok((number, row.id))
+}
+
+/// Lines of a text, one without an end counted.
+fn count_lines(text: &[u8]) -> u64 {
+    let tail = text.last().is_some_and(|last| *last != b'\n');
+    memchr::memchr_iter(b'\n', text).count() as u64 + u64::from(tail)
+}
+
+/// The hash of the first `bytes` bytes of a file of `len` bytes, and what goes on from there.
+fn outline_of(input: &mut File, len: u64, bytes: u64) -> io::Result<(ObjectId, Outliner)> {
+    let mut outliner = Outliner::new(len);
     let mut buffer = vec![0; READ_BYTES];
     let mut left = bytes;
     while left > 0 {
@@ -339,10 +450,10 @@ fn hash_into(hasher: &mut blake3::Hasher, input: &mut File, bytes: u64) -> io::R
         if read == 0 {
             break;
         }
-        hasher.update(&buffer[..read]);
+        outliner.update(&buffer[..read]);
         left -= read as u64;
     }
-    Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()))
+    Ok((outliner.clone().finish().0, outliner))
 }
 
 fn read_some(input: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -352,12 +463,4 @@ fn read_some(input: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
             other => return other,
         }
     }
-}
-
-fn too_large(file: &SourceFile, error: &ReadError) -> OpError {
-    OpError::new(
-        ErrorKind::Outside,
-        format!("{}: {error}", file.path.display()),
-        "cut the file into smaller units, or exclude it in its spec",
-    )
 }
