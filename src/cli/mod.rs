@@ -17,8 +17,6 @@ pub use args::Cli;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::base::clock::Clock;
 use crate::cli::error::CommandError;
 use crate::cli::ui::{Manners, Ui};
@@ -54,7 +52,8 @@ pub fn main() -> ExitCode {
             print_panic(info);
         }
     }));
-    let cli = match Cli::try_parse() {
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::read(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers (stdout, 0); everything else is wrong usage (stderr, 2).
@@ -67,8 +66,8 @@ pub fn main() -> ExitCode {
         }
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    let ui = Ui::new(Manners { json: cli.json, quiet: cli.quiet }, no_color);
-    let start = cli.repo.clone().unwrap_or_else(|| std::path::PathBuf::from("."));
+    let ui = Ui::new(Manners { json: cli.globals.json, quiet: cli.globals.quiet }, no_color);
+    let start = cli.globals.repo.clone().unwrap_or_else(|| std::path::PathBuf::from("."));
     let clock = match std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|v| v.trim().parse::<i64>().ok()) {
         Some(seconds) => Clock::Fixed(seconds.saturating_mul(1000)),
         None => Clock::System,

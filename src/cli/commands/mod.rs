@@ -2,7 +2,7 @@
 //!
 //! Rests on `ops`. Invariant: a file here parses, calls, renders; it decides nothing.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::cli::error::CommandError;
 use crate::cli::{Context, Outcome};
@@ -28,42 +28,59 @@ mod sources;
 mod status;
 mod verify;
 
-/// The verbs.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    Init(init::InitArgs),
-    Status(status::StatusArgs),
-    RunAll(run::RunAllArgs),
-    Ingest(run::IngestArgs),
-    BuildEvidence(run::BuildEvidenceArgs),
-    Score(run::ScoreArgs),
-    ExportRag(run::ExportRagArgs),
-    ExportSft(run::ExportSftArgs),
-    ExportPreference(run::ExportPreferenceArgs),
-    ExportAll(run::ExportAllArgs),
-    Checkout(checkout::CheckoutArgs),
-    Recon(recon::ReconArgs),
-    Health(health::HealthArgs),
-    Sources(sources::SourcesArgs),
-    Log(log::LogArgs),
-    Bisect(bisect::BisectArgs),
-    Show(show::ShowArgs),
-    Diff(diff::DiffArgs),
-    Receipts(receipts::ReceiptsArgs),
-    Ls(show::LsArgs),
-    Cat(show::CatArgs),
-    Tag(refs::TagArgs),
-    Branch(refs::BranchArgs),
-    Reset(refs::ResetArgs),
-    Reflog(log::ReflogArgs),
-    Undo(refs::UndoArgs),
-    Merge(merge::MergeArgs),
-    Verify(verify::VerifyArgs),
-    Stats(stats::StatsArgs),
-    Gc(gc::GcArgs),
-    Reindex(reindex::ReindexArgs),
-    Schema(schema::SchemaArgs),
-    Sample(sample::SampleArgs),
+/// The verbs, by the names under which they are called.
+macro_rules! verbs {
+    ($($name:literal: $variant:ident($args:ty),)*) => {
+        /// The verbs.
+        #[derive(Clone, Debug, Subcommand)]
+        pub enum Command {
+            $(#[command(name = $name)] $variant($args),)*
+        }
+
+        /// The definition of the verb `name` alone; `None` where there is none of that name.
+        pub(super) fn definition(name: &str) -> Option<clap::Command> {
+            match name {
+                $($name => Some(<$args as Args>::augment_args(clap::Command::new($name))),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+verbs! {
+    "init": Init(init::InitArgs),
+    "status": Status(status::StatusArgs),
+    "run-all": RunAll(run::RunAllArgs),
+    "ingest": Ingest(run::IngestArgs),
+    "build-evidence": BuildEvidence(run::BuildEvidenceArgs),
+    "score": Score(run::ScoreArgs),
+    "export-rag": ExportRag(run::ExportRagArgs),
+    "export-sft": ExportSft(run::ExportSftArgs),
+    "export-preference": ExportPreference(run::ExportPreferenceArgs),
+    "export-all": ExportAll(run::ExportAllArgs),
+    "checkout": Checkout(checkout::CheckoutArgs),
+    "recon": Recon(recon::ReconArgs),
+    "health": Health(health::HealthArgs),
+    "sources": Sources(sources::SourcesArgs),
+    "log": Log(log::LogArgs),
+    "bisect": Bisect(bisect::BisectArgs),
+    "show": Show(show::ShowArgs),
+    "diff": Diff(diff::DiffArgs),
+    "receipts": Receipts(receipts::ReceiptsArgs),
+    "ls": Ls(show::LsArgs),
+    "cat": Cat(show::CatArgs),
+    "tag": Tag(refs::TagArgs),
+    "branch": Branch(refs::BranchArgs),
+    "reset": Reset(refs::ResetArgs),
+    "reflog": Reflog(log::ReflogArgs),
+    "undo": Undo(refs::UndoArgs),
+    "merge": Merge(merge::MergeArgs),
+    "verify": Verify(verify::VerifyArgs),
+    "stats": Stats(stats::StatsArgs),
+    "gc": Gc(gc::GcArgs),
+    "reindex": Reindex(reindex::ReindexArgs),
+    "schema": Schema(schema::SchemaArgs),
+    "sample": Sample(sample::SampleArgs),
 }
 
 /// Runs one verb.
