@@ -154,12 +154,12 @@ impl Store {
 
     /// All refs as of the last refresh, in order of name.
     pub fn refs(&self) -> BTreeMap<String, ObjectId> {
-        self.snapshot().catalogue.refs.clone()
+        self.snapshot().catalogue.refs.to_map()
     }
 
     /// One ref as of the last refresh.
     pub fn get_ref(&self, name: &str) -> Option<ObjectId> {
-        self.snapshot().catalogue.refs.get(name).copied()
+        self.snapshot().catalogue.refs.find(name)
     }
 
     /// Number and file hash of the last confirmed operation, as of the last refresh.

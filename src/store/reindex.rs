@@ -148,7 +148,7 @@ impl ReindexPlan {
     pub fn outcome(&self, apply_last: bool) -> Rebuilt {
         let catalogue = apply(self.applied(apply_last));
         Rebuilt {
-            refs: catalogue.refs,
+            refs: catalogue.refs.to_map(),
             head: catalogue.head,
             packs: catalogue.packs.len() as u64,
             pack_bytes: catalogue.packs.iter().map(|pack| pack.entry.bytes).sum(),

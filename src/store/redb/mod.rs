@@ -101,7 +101,7 @@ pub(super) fn update<T>(
             .set_concurrency_mode(ConcurrencyMode::MultiWriter)
             .open(path)
             .map_err(|e| ours(path)(e.into()))?;
-        transact(path, &database, |rows| change(&rows.decode(path)?))
+        transact(path, &database, |rows| change(&rows.clone().decode(path)?))
     })
 }
 

@@ -3,12 +3,14 @@
 //! Rests on BLAKE3. Invariant: rows whose digest does not match are never decoded, so that a flipped bit in a page
 //! (which redb would return as it is) cannot become a wrong ref.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::object::ObjectId;
 use crate::store::catalogue::Catalogue;
 use crate::store::catalogue::CataloguedPack;
+use crate::store::catalogue::LEN;
+use crate::store::catalogue::Later;
+use crate::store::catalogue::Table;
 use crate::store::error::StoreError;
 use crate::store::operation::PackEntry;
 use crate::store::pack::FORMAT_VERSION;
@@ -21,56 +23,8 @@ const OPERATION: &[u8] = b"operation";
 const HEAD: &[u8] = b"head";
 const DIGEST: &[u8] = b"digest";
 
-/// The rows of one table in order of key, in one piece of memory: a store of a thousand commits has some thousands, and every
-/// command loads them.
-///
-/// `bytes` holds what the digest covers: each key and value behind its length as eight bytes.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    bytes: Vec<u8>,
-    /// Where each row begins.
-    starts: Vec<usize>,
-}
-
-const LEN: usize = size_of::<u64>();
-
-impl Table {
-    /// Appends a row; keys must come in order.
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
-        self.starts.push(self.bytes.len());
-        for part in [key, value] {
-            self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            self.bytes.extend_from_slice(part);
-        }
-    }
-
-    fn row(&self, at: usize) -> (&[u8], &[u8]) {
-        let (key, after) = self.part(at);
-        (key, self.part(after).0)
-    }
-
-    /// The part whose length stands at `at`, and where the next one begins.
-    fn part(&self, at: usize) -> (&[u8], usize) {
-        let mut len = [0; LEN];
-        len.copy_from_slice(&self.bytes[at..at + LEN]);
-        // It was a `usize` when it was written, by this process.
-        let end = at + LEN + usize::try_from(u64::from_le_bytes(len)).unwrap_or(usize::MAX);
-        (&self.bytes[at + LEN..end], end)
-    }
-
-    /// Keys and values, in order of key.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.starts.iter().map(|at| self.row(*at))
-    }
-
-    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let at = self.starts.binary_search_by(|at| self.row(*at).0.cmp(key)).ok()?;
-        Some(self.row(self.starts[at]).1)
-    }
-}
-
 /// All rows of the four tables. The digest itself is kept apart from the table that it is a row of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     tables: [Table; 4],
     digest: Option<Vec<u8>>,
@@ -110,7 +64,7 @@ impl Rows {
         for (name, table) in TABLES.iter().zip(&self.tables) {
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
             // The count as a part of its own, behind its length.
-            hasher.update(&(LEN as u64).to_le_bytes()).update(&(table.starts.len() as u64).to_le_bytes());
+            hasher.update(&(LEN as u64).to_le_bytes()).update(&(table.len() as u64).to_le_bytes());
             hasher.update(&table.bytes);
         }
         *hasher.finalize().as_bytes()
@@ -119,7 +73,7 @@ impl Rows {
     pub(super) fn encode(catalogue: &Catalogue) -> Self {
         let mut rows = Self::default();
         let [dropped, meta, packs, refs] = &mut rows.tables;
-        for (pack, successor) in &catalogue.dropped {
+        for (pack, successor) in catalogue.dropped.iter() {
             let successor = successor.map_or([0; 32], |id| *id.as_bytes());
             dropped.push(pack.as_bytes(), &successor);
         }
@@ -143,14 +97,14 @@ impl Rows {
             let value: Vec<u8> = value.iter().flat_map(|word| word.to_le_bytes()).collect();
             packs.push(pack.entry.id.as_bytes(), &value);
         }
-        for (name, id) in &catalogue.refs {
+        for (name, id) in catalogue.refs.iter() {
             refs.push(name.as_bytes(), id.as_bytes());
         }
         rows.digest = Some(rows.digest().to_vec());
         rows
     }
 
-    pub(super) fn decode(&self, path: &Path) -> Result<Catalogue, StoreError> {
+    pub(super) fn decode(self, path: &Path) -> Result<Catalogue, StoreError> {
         let wrong = |what: &str| StoreError::damaged(path, what);
         let meta = self.table("meta");
         let format = meta
@@ -166,7 +120,7 @@ impl Rows {
         self.decode_checked().ok_or_else(|| wrong("a row has the wrong shape"))
     }
 
-    fn decode_checked(&self) -> Option<Catalogue> {
+    fn decode_checked(self) -> Option<Catalogue> {
         let meta = self.table("meta");
         let id = |bytes: &[u8]| Some(ObjectId::from_bytes(bytes.try_into().ok()?));
         let word = |bytes: &[u8], at: usize| {
@@ -177,22 +131,14 @@ impl Rows {
             Some(value) => Some((word(value, 0)?, id(value.get(8..)?)?)),
         };
         let head = std::str::from_utf8(meta.get(HEAD)?).ok()?.parse().ok()?;
-        // Rows come in order of key, and maps are built from such a list at once.
-        let reference =
-            |(name, value): (&[u8], &[u8])| Some((std::str::from_utf8(name).ok()?.to_owned(), id(value)?));
-        let refs: Option<BTreeMap<_, _>> = self.table("refs").iter().map(reference).collect();
         let mut packs = Vec::new();
         for (key, value) in self.table("packs").iter() {
             let entry = PackEntry { id: id(key)?, bytes: word(value, 0)?, objects: word(value, 1)? };
             packs.push((word(value, 3)?, CataloguedPack { entry, operation: word(value, 2)? }));
         }
         packs.sort_unstable_by_key(|(position, _)| *position);
-        let leaver = |(key, value): (&[u8], &[u8])| {
-            let successor = id(value)?;
-            Some((id(key)?, (*successor.as_bytes() != [0; 32]).then_some(successor)))
-        };
-        let dropped: Option<BTreeMap<_, _>> = self.table("dropped").iter().map(leaver).collect();
-        let (refs, dropped) = (refs?, dropped?);
+        let [dropped, _, _, refs] = self.tables;
+        let (refs, dropped) = (Later::new(refs)?, Later::new(dropped)?);
         let packs = packs.into_iter().map(|(_, pack)| pack).collect();
         Some(Catalogue { last_operation, head, refs, packs, dropped })
     }
@@ -211,12 +157,16 @@ mod tests {
         let catalogue = Catalogue {
             last_operation: Some((3, id(9))),
             head: Head::Branch("heads/main".into()),
-            refs: BTreeMap::from([("heads/main".into(), id(1))]),
+            refs: [("heads/main".into(), id(1))].into_iter().collect(),
             packs: vec![pack(5, 1), pack(4, 3)],
-            dropped: BTreeMap::from([(id(6), Some(id(4))), (id(7), None)]),
+            dropped: [(id(6), Some(id(4))), (id(7), None)].into_iter().collect(),
         };
         let mut rows = Rows::encode(&catalogue);
-        assert_eq!(rows.decode(Path::new("f")).expect("intact"), catalogue);
+        let decoded = rows.clone().decode(Path::new("f")).expect("intact");
+        assert_eq!(decoded.refs.find("heads/main"), Some(id(1)), "before the map is made");
+        assert_eq!(decoded.refs.find("heads/other"), None);
+        assert_eq!(decoded, catalogue);
+        assert_eq!(decoded.refs.find("heads/main"), Some(id(1)), "and from the map");
         for (n, name) in TABLES.iter().enumerate() {
             let keys: Vec<_> = rows.stored(n).map(|(key, _)| key.to_vec()).collect();
             assert!(keys.iter().all(|key| rows.get(n, key).is_some()), "{name}: a stored row is found");
