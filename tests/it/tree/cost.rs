@@ -171,3 +171,51 @@ fn a_merge_costs_what_was_changed() {
     // To tell the sides apart, to see what ours changed, and to apply.
     assert!(store.take_find_count() <= 10 + 6 + 3);
 }
+
+#[test]
+fn a_merge_of_a_hundred_rows_costs_their_paths() {
+    let (mut store, base, map) = a_tree();
+    let edits = |first: usize, with: u32| -> BTreeMap<String, Option<Value>> {
+        let keys = map.keys().skip(first).step_by(1982).take(50);
+        keys.map(|key| (key.clone(), Some(value(with)))).collect()
+    };
+    let (one, other) = (edits(100, 1_000_000), edits(1091, 2_000_000));
+    let ours = change(&mut store, base.root, &one);
+    let theirs = change(&mut store, base.root, &other);
+    let nodes_before = store.len();
+    store.take_find_count();
+    let shared = tree::Shared::new(&mut store);
+    let merged = tree::merge(&shared, &mut &shared, &[base.root], ours.root, theirs.root).expect("good");
+    assert!(merged.conflicts.is_empty());
+    let (read, written) = (store.take_find_count(), store.len() - nodes_before);
+    // Of 1,600 nodes: on both sides the leaves of all hundred rows, those of our fifty as they were and as they are, and those of
+    // their fifty to be changed; the few nodes above them for each walk; a boundary never moves, since no key is new.
+    assert!(read <= 2 * 120 + 2 * 70 + 70, "{read} nodes read");
+    assert!(written <= 70, "{written} nodes written");
+    let both = change(&mut store, ours.root, &other);
+    assert_eq!(merged.snapshot.root, both.root);
+}
+
+#[test]
+fn skipping_ahead_reads_the_nodes_that_hold_what_comes() {
+    let (store, base, map) = a_tree();
+    let keys: Vec<&String> = map.keys().collect();
+    let mut rows = tree::iter(&store, base.root);
+    store.take_find_count();
+    let mut at = 0;
+    for step in [0, 1, 3, 70, 4000, 1, 65, 30_000, 2, 20_000] {
+        at += step;
+        rows.skip_to(keys[at]).expect("good");
+        rows.skip_to(keys[at / 2]).expect("good, and there is no way back");
+        assert_eq!(rows.next().expect("a row").expect("good").key, *keys[at], "{at}");
+        at += 1;
+    }
+    assert!(store.take_find_count() <= 3 + 9 * 2 + 3, "a leaf and at most a node above it for each");
+    rows.skip_to("~").expect("good");
+    assert!(rows.next().is_none(), "beyond the last");
+    let mut part = tree::range(&store, base.root, keys[500].as_str()..keys[900].as_str());
+    part.skip_to(keys[899]).expect("good");
+    assert_eq!(part.by_ref().count(), 1);
+    part.skip_to(keys[950]).expect("good");
+    assert_eq!(part.count(), 0, "the range keeps its end");
+}
