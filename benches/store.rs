@@ -49,7 +49,7 @@ fn main() -> Done<()> {
     if let Some((cpu, _)) = git {
         writeln!(out, "  CPU, of git's           {:>8.2}", first.0 / cpu)?;
     }
-    let versions: [(&str, fn(&str) -> String); 3] =
+    let versions: [(&str, fn(&[u8]) -> Vec<u8>); 3] =
         [("0.3 % appended", appended), ("0.3 % edited, together", together), ("0.3 % edited, apart", apart)];
     for (name, edit) in versions {
         let (cpu, bytes) = median(times, || {
@@ -117,38 +117,48 @@ fn mb(bytes: f64) -> f64 {
     bytes / 1e6
 }
 
-/// One row of `text` in so many, made another row.
-fn changed(text: &str, each: usize) -> impl Iterator<Item = String> {
-    text.lines().step_by(each).map(|line| line.replacen('{', "{ ", 1))
+/// The row with one byte more, which makes another row of it. Broken rows stay as broken as they are.
+fn other(line: &[u8]) -> Vec<u8> {
+    let at = line.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+    [&line[..at], b" ", &line[at..]].concat()
 }
 
-fn appended(text: &str) -> String {
-    let mut all = text.to_owned();
-    if !all.ends_with('\n') {
-        all.push('\n');
+fn appended(text: &[u8]) -> Vec<u8> {
+    let mut all = text.to_vec();
+    if all.last().is_some_and(|last| *last != b'\n') {
+        all.push(b'\n');
     }
-    changed(text, CHANGED_EACH).for_each(|line| all += &(line + "\n"));
+    for line in text.split_inclusive(|byte| *byte == b'\n').step_by(CHANGED_EACH) {
+        all.extend(other(line));
+        if all.last().is_some_and(|last| *last != b'\n') {
+            all.push(b'\n');
+        }
+    }
     all
 }
 
-fn together(text: &str) -> String {
-    let count = text.lines().count() / CHANGED_EACH;
+fn lines(text: &[u8]) -> usize {
+    text.split_inclusive(|byte| *byte == b'\n').count()
+}
+
+fn together(text: &[u8]) -> Vec<u8> {
+    let count = lines(text) / CHANGED_EACH;
     edited(text, |number| number < count)
 }
 
-fn apart(text: &str) -> String {
+fn apart(text: &[u8]) -> Vec<u8> {
     edited(text, |number| number % CHANGED_EACH == 0)
 }
 
 /// The share of one file, where there are twelve.
-fn few(text: &str) -> String {
-    let each = text.lines().count() / CHANGES.div_ceil(12) + 1;
+fn few(text: &[u8]) -> Vec<u8> {
+    let each = lines(text) / CHANGES.div_ceil(12) + 1;
     edited(text, |number| number % each == 0)
 }
 
-fn edited(text: &str, chosen: impl Fn(usize) -> bool) -> String {
-    let lines = text.split_inclusive('\n').enumerate();
-    lines.map(|(n, line)| if chosen(n) { line.replacen('{', "{ ", 1) } else { line.to_owned() }).collect()
+fn edited(text: &[u8], chosen: impl Fn(usize) -> bool) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n').enumerate();
+    lines.flat_map(|(n, line)| if chosen(n) { other(line) } else { line.to_vec() }).collect()
 }
 
 /// A repository with this one's configuration; gone when it is dropped.
@@ -180,13 +190,10 @@ impl Place {
         self.path().join("fixtures/lakehouse")
     }
 
-    fn edit(&self, edit: fn(&str) -> String) -> Done<()> {
+    fn edit(&self, edit: fn(&[u8]) -> Vec<u8>) -> Done<()> {
         for file in fs::read_dir(self.sources().join("data/_kb"))? {
             let path = file?.path();
-            // Broken rows stay as broken as they are: what is no text is left alone.
-            if let Ok(text) = fs::read_to_string(&path) {
-                fs::write(&path, edit(&text))?;
-            }
+            fs::write(&path, edit(&fs::read(&path)?))?;
         }
         Ok(())
     }
