@@ -9,6 +9,7 @@ use std::fmt;
 use crate::object::OdbError;
 use crate::ops::sample::SampleError;
 use crate::pipeline::policy::PolicyError;
+use crate::pipeline::secret::TableError;
 use crate::pipeline::source::SpecError;
 use crate::record::RecordError;
 use crate::repo::RepoError;
@@ -259,6 +260,16 @@ impl From<PolicyError> for OpError {
             ErrorKind::Usage,
             error.to_string(),
             "correct .distill/policy.toml; docs/handoff.md describes it",
+        )
+    }
+}
+
+impl From<TableError> for OpError {
+    fn from(error: TableError) -> Self {
+        Self::new(
+            ErrorKind::Usage,
+            error.to_string(),
+            "correct .distill/secrets.toml; docs/handoff.md describes it",
         )
     }
 }

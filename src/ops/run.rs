@@ -319,6 +319,7 @@ fn make(
             tmp_dir,
             policy: &setup.policy,
             options: &setup.options,
+            scanner: &setup.scanner,
             wanted,
             bases,
             threads,
@@ -370,6 +371,7 @@ fn make(
         policy: &setup.policy,
         policy_id: setup.policy_id,
         options: &setup.options,
+        scanner: &setup.scanner,
         wanted,
         threads,
         base: known_by

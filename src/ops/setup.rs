@@ -15,11 +15,14 @@ use crate::object::ObjectId;
 use crate::ops::engine::SourceFile;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::pipeline::policy::Policy;
+use crate::pipeline::secret::{Scanner, Table};
 use crate::pipeline::source::{LookupSpec, Spec, UnitKind};
 use crate::repo::Options;
 
 /// What is embedded when `.distill/policy.toml` is missing: nothing; a policy is never guessed.
-const POLICY_FILE: &str = "policy.toml";
+pub(crate) const POLICY_FILE: &str = "policy.toml";
+/// Rules for secrets in place of, or on top of, those that come with distill.
+pub(crate) const SECRETS_FILE: &str = "secrets.toml";
 
 /// Everything that decides the datasets.
 pub(crate) struct Setup {
@@ -28,6 +31,8 @@ pub(crate) struct Setup {
     pub policy: Policy,
     pub policy_id: ObjectId,
     pub options: Options,
+    /// What exports are screened by.
+    pub scanner: Scanner,
     /// The config object's bytes; its id is the config id.
     pub config_object: Vec<u8>,
     /// Raw text by file name below `.distill`.
@@ -41,6 +46,13 @@ struct ConfigObject<'a> {
     sources: BTreeMap<&'a str, serde_json::Value>,
     policy: &'a Policy,
     options: &'a Options,
+    secrets: SecretsObject,
+}
+
+/// The rules for secrets, by what names them: those that come with a version of distill are not stored with every run.
+#[derive(Serialize)]
+struct SecretsObject {
+    rules: ObjectId,
 }
 
 impl Setup {
@@ -50,33 +62,62 @@ impl Setup {
     /// The first file that cannot be read or used, with line and column.
     pub(crate) fn load(dot: &Path, options: Options) -> Result<Self, OpError> {
         let mut files = BTreeMap::new();
-        let config = dot.join("config.toml");
-        if config.exists() {
-            files.insert("config.toml".to_owned(), read(&config)?.into_bytes());
+        let mut add = |name: String, path: &Path| -> Result<(), OpError> {
+            files.insert(name, read(path)?.into_bytes());
+            Ok(())
+        };
+        for name in ["config.toml", SECRETS_FILE] {
+            if dot.join(name).exists() {
+                add(name.to_owned(), &dot.join(name))?;
+            }
         }
-        let policy_path = dot.join(POLICY_FILE);
-        let policy_text = read(&policy_path)?;
-        let policy = Policy::parse(".distill/policy.toml", &policy_text)?;
-        files.insert(POLICY_FILE.to_owned(), policy_text.into_bytes());
-        let mut specs = Vec::new();
+        add(POLICY_FILE.to_owned(), &dot.join(POLICY_FILE))?;
         for (name, path) in spec_files(dot)? {
-            let text = read(&path)?;
-            let spec = Spec::parse(&name, &text)?;
+            add(spec_file(&name), &path)?;
+        }
+        Self::parse(files, options)
+    }
+
+    /// Parses a configuration whose raw texts are `files`, by name below `.distill`.
+    ///
+    /// # Errors
+    /// The first text that cannot be used, with line and column.
+    pub(crate) fn parse(files: BTreeMap<String, Vec<u8>>, options: Options) -> Result<Self, OpError> {
+        let text = |name: &str| String::from_utf8_lossy(files.get(name).map_or(&[][..], Vec::as_slice));
+        let policy = Policy::parse(".distill/policy.toml", &text(POLICY_FILE))?;
+        let table = if files.contains_key(SECRETS_FILE) {
+            Table::parse(".distill/secrets.toml", &text(SECRETS_FILE))?
+        } else {
+            Table::embedded()?
+        };
+        let scanner = Scanner::new(&table)?;
+        let mut specs = Vec::new();
+        for file in files.keys() {
+            let Some(name) = file.strip_prefix("sources/").and_then(|name| name.strip_suffix(".toml")) else {
+                continue;
+            };
+            let spec = Spec::parse(name, &text(file))?;
             // Expressions are compiled once here, so that a mistake in one stops the command before it begins.
             spec.compile()?;
-            files.insert(format!("sources/{name}.toml"), text.into_bytes());
-            specs.push((name, spec));
+            specs.push((name.to_owned(), spec));
         }
+        specs.sort_by(|(a, _), (b, _)| a.cmp(b));
         let unwritable = |e: json::JsonError| {
             let hint = "correct the number it names in .distill";
             OpError::new(ErrorKind::Usage, format!("the configuration cannot be written as JSON: {e}"), hint)
         };
         let sources = specs.iter().map(|(name, spec)| (name.as_str(), spec.to_value())).collect();
-        let object =
-            ConfigObject { schema: "distill.config.v1", sources, policy: &policy, options: &options };
+        let secrets = SecretsObject { rules: scanner.id() };
+        let object = ConfigObject {
+            schema: "distill.config.v1",
+            sources,
+            policy: &policy,
+            options: &options,
+            secrets,
+        };
         let config_object = json::to_canonical(&object).map_err(unwritable)?;
         let policy_id = ObjectId::of(&json::to_canonical(&policy).map_err(unwritable)?);
-        Ok(Self { specs, policy, policy_id, options, config_object, files })
+        Ok(Self { specs, policy, policy_id, options, scanner, config_object, files })
     }
 
     /// The config id.
@@ -91,11 +132,16 @@ impl Setup {
             spec.files().contains(&file.name) || joined.any(|files| files.contains(&file.name))
         };
         let asks = |name: &str| {
-            let text = self.files.get(&format!("sources/{name}.toml"));
+            let text = self.files.get(&spec_file(name));
             text.is_some_and(|text| memchr::memmem::find(text, b"$key").is_some())
         };
         file.kind == UnitKind::Value && self.specs.iter().any(|(name, spec)| reads(spec) && asks(name))
     }
+}
+
+/// The file below `.distill` that the spec `name` is written in.
+fn spec_file(name: &str) -> String {
+    format!("sources/{name}.toml")
 }
 
 /// The spec files below `.distill/sources`, by name.

@@ -10,6 +10,7 @@ pub mod source;
 pub mod signals;
 pub mod policy;
 pub mod score;
+pub mod secret;
 pub mod export;
 pub mod shift;
 

@@ -25,6 +25,7 @@ mod reports;
 mod runs;
 mod sample;
 mod sample_specs;
+mod secrets;
 mod same_row;
 mod sources;
 mod store;

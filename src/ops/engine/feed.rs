@@ -84,6 +84,7 @@ impl Stamps {
         hasher.update(&score::VERSION.to_le_bytes());
         hasher.update(&export::VERSION.to_le_bytes());
         hasher.update(plan.policy_id.as_bytes());
+        hasher.update(plan.scanner.id().as_bytes());
         let options = json::to_canonical(plan.options).map_err(|e| {
             OpError::new(
                 ErrorKind::Usage,

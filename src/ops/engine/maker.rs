@@ -168,7 +168,7 @@ impl<'a> Maker<'a> {
                         // The key it wanted belongs to an earlier row: everything that carries the key is made again.
                         let mut evidence = output.evidence;
                         evidence.key.clone_from(&decided.key);
-                        let (again, fresh) = derive(context.policy, context.options, evidence)?;
+                        let (again, fresh) = derive(context, evidence)?;
                         (output, decided.evidence_id) = (again, fresh.evidence_id);
                     }
                     self.output(&output, decided)?;

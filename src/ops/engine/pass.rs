@@ -30,6 +30,7 @@ use crate::ops::engine::worker::Context;
 use crate::ops::error::OpError;
 use crate::ops::progress::Progress;
 use crate::pipeline::policy::Policy;
+use crate::pipeline::secret::Scanner;
 use crate::pipeline::source::{LookupRow, Lookups, Spec};
 use crate::pipeline::{export, source};
 use crate::record::StreamCoverage;
@@ -48,6 +49,7 @@ pub(crate) struct Plan<'a> {
     pub policy: &'a Policy,
     pub policy_id: ObjectId,
     pub options: &'a Options,
+    pub scanner: &'a Scanner,
     pub wanted: Wanted,
     pub threads: usize,
     /// The datasets of HEAD and the key of the memo that speaks of them.
@@ -102,6 +104,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         lookups: &lookups,
         policy: plan.policy,
         options: plan.options,
+        scanner: plan.scanner,
         wanted: plan.wanted,
     };
     let mut streams: Vec<&str> = plan.specs.iter().map(|(_, spec)| spec.stream()).collect();

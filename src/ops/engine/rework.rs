@@ -21,6 +21,7 @@ use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
 use crate::pipeline::policy::Policy;
 use crate::pipeline::score;
+use crate::pipeline::secret::Scanner;
 use crate::record::EvidenceRecord;
 use crate::record::Record as _;
 use crate::record::ScoredRun;
@@ -39,6 +40,7 @@ pub(crate) struct Rework<'a> {
     pub tmp_dir: PathBuf,
     pub policy: &'a Policy,
     pub options: &'a Options,
+    pub scanner: &'a Scanner,
     pub wanted: Wanted,
     /// The datasets of HEAD.
     pub bases: BTreeMap<String, RootId>,
@@ -92,7 +94,7 @@ pub(crate) fn rework(
             }
         };
         let provenance = evidence.provenance.clone();
-        let (output, mut fact) = judge(plan.options, evidence, bytes, evidence_id, scored);
+        let (output, mut fact) = judge(plan.options, plan.scanner, evidence, bytes, evidence_id, scored);
         ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         maker.output(&output, &fact)?;
         tallies.score.consumed(1);

@@ -15,9 +15,10 @@ use crate::ops::engine::maker::{Delivery, Maker, Wanted};
 use crate::ops::engine::watch::Watch;
 use crate::ops::error::OpError;
 use crate::pipeline::export::preference::{self, Entry};
-use crate::pipeline::export::{TextHash, Verdict, rag, sft, text_hash};
+use crate::pipeline::export::{Screen, TextHash, Verdict, rag, sft, text_hash};
 use crate::pipeline::policy::Policy;
 use crate::pipeline::score;
+use crate::pipeline::secret::Scanner;
 use crate::pipeline::source::decode::BAD_COMPRESSION;
 use crate::pipeline::source::{Adapter, Lookups, Outcome, Spec, UnitInput, UnitKind};
 use crate::record::EvidenceRecord;
@@ -40,6 +41,7 @@ pub(crate) struct Context<'a> {
     pub lookups: &'a [Lookups],
     pub policy: &'a Policy,
     pub options: &'a Options,
+    pub scanner: &'a Scanner,
     pub wanted: Wanted,
 }
 
@@ -120,7 +122,7 @@ impl<'a> Worker<'a> {
                 fact.verdict = match mapped.outcome {
                     Outcome::Records(drafts) => {
                         for draft in drafts {
-                            let (output, derived) = derive(context.policy, context.options, draft.record)?;
+                            let (output, derived) = derive(context, draft.record)?;
                             outputs.push(output);
                             fact.outputs.push(derived);
                         }
@@ -135,6 +137,10 @@ impl<'a> Worker<'a> {
                 mapped.raw_id
             }
         };
+        if !refusal.is_empty() {
+            // What an expression failed on is quoted, and may be a credential.
+            refusal = context.scanner.masked(&refusal).into_owned();
+        }
         Ok(Computed { number: unit.number, raw: Some(unit.bytes), raw_id, fact, refusal, outputs })
     }
 
@@ -146,7 +152,7 @@ impl<'a> Worker<'a> {
         for old in &known.outputs {
             let evidence = EvidenceRecord::parse(&self.context.store.find(&old.evidence_id)?)?;
             raw_id = evidence.provenance.raw_id;
-            let (output, mut derived) = derive(self.context.policy, self.context.options, evidence)?;
+            let (output, mut derived) = derive(self.context, evidence)?;
             derived.wanted.clone_from(&old.wanted);
             outputs.push(output);
             fact.outputs.push(derived);
@@ -190,19 +196,19 @@ impl Computed {
 
 /// Scores a record and judges it for every export.
 pub(crate) fn derive(
-    policy: &Policy,
-    options: &Options,
+    context: &Context<'_>,
     evidence: EvidenceRecord,
 ) -> Result<(Output, OutputFact), OpError> {
     let bytes = evidence.to_object_bytes()?;
     let evidence_id = ObjectId::of(&bytes);
-    let scored = score::score(policy, evidence_id, &evidence);
-    Ok(judge(options, evidence, bytes, evidence_id, scored))
+    let scored = score::score(context.policy, evidence_id, &evidence);
+    Ok(judge(context.options, context.scanner, evidence, bytes, evidence_id, scored))
 }
 
 /// Judges scored evidence for every export.
 pub(crate) fn judge(
     options: &Options,
+    scanner: &Scanner,
     evidence: EvidenceRecord,
     bytes: Vec<u8>,
     evidence_id: ObjectId,
@@ -217,11 +223,13 @@ pub(crate) fn judge(
             ExportFact::Refused(refusal.reason.into())
         }
     };
-    let (rag_row, rag_verdict) = split(rag::export(evidence_id, &evidence, &scored));
+    let screen = Screen::new(scanner, &evidence);
+    let (rag_row, rag_verdict) = split(rag::export(evidence_id, &evidence, &scored, &screen));
     let rag = export("export-rag", rag_verdict);
-    let (sft_row, sft_verdict) = split(sft::export(evidence_id, &evidence, &scored, options.include_partial));
+    let (sft_row, sft_verdict) =
+        split(sft::export(evidence_id, &evidence, &scored, &screen, options.include_partial));
     let sft = export("export-sft", sft_verdict);
-    let pair = match preference::candidate(&evidence, scored.category) {
+    let pair = match preference::candidate(&evidence, scored.category, &screen) {
         Entry::Candidate(candidate) => PairFact::Candidate {
             kind: candidate.kind.into(),
             group: candidate.group,

@@ -1,7 +1,7 @@
 //! The configuration of a merge: that of the sides, joined part by part.
 //!
 //! Rests on the config objects that commits name (what can change a dataset) and on the raw text beside them.
-//! Invariants: a part is the policy, the options or one spec; a part that one side alone changed is taken from it, as a
+//! Invariants: a part is the policy, the options, the rules for secrets or one spec; a part that one side alone changed is taken from it, as a
 //! row is; a part that both changed differently is a conflict. So two sites with specs of their own have both, and two
 //! policies never mix.
 
@@ -19,6 +19,8 @@ use crate::tree;
 
 /// The part that stands for `exports` in `config.toml`.
 const OPTIONS: &str = "options";
+/// The part that stands for `secrets.toml`.
+const SECRETS: &str = "secrets";
 
 /// One part: what it says, and the file that says it.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub(super) fn parts(repo: &Repo, commit: &Commit) -> Result<Parts, OpError> {
             texts.insert(entry.key, (entry.id, repo.store().find(&entry.id)?.to_vec()));
         }
     }
+    // The rules for secrets are a part only where somebody wrote them down; else they are those of the version that merges.
+    let own_rules = object.get(SECRETS).filter(|_| texts.contains_key(&file_of(SECRETS)));
     let mut add = |name: String, value: &serde_json::Value| {
         let text = texts.remove(&file_of(&name));
         if text.is_none() && name != OPTIONS {
@@ -67,6 +71,9 @@ pub(super) fn parts(repo: &Repo, commit: &Commit) -> Result<Parts, OpError> {
     };
     for name in [OPTIONS, "policy"] {
         add(name.to_owned(), object.get(name).ok_or_else(|| unusable(format!("it has no {name}")))?)?;
+    }
+    if let Some(value) = own_rules {
+        add(SECRETS.to_owned(), value)?;
     }
     for (name, value) in object.get("sources").and_then(serde_json::Value::as_object).into_iter().flatten() {
         add(format!("sources/{name}"), value)?;

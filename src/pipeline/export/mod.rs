@@ -5,13 +5,16 @@
 
 pub mod preference;
 pub mod rag;
+mod screen;
 pub mod sft;
 
 use crate::record::Category;
 use crate::record::EvidenceRecord;
 
+pub use screen::Screen;
+
 /// The version of the three exporters: part of what an unchanged result is recognised by.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What became of one evidence record in one export.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,9 @@ pub(crate) const fn category_rule(category: Category) -> &'static str {
 
 /// The skip rule for model output that would be trained on again.
 pub(crate) const SYNTHETIC: &str = "synthetic";
+
+/// The reason code of a row that holds what looks like a credential.
+pub const SECRET_SUSPECTED: &str = "secret_suspected";
 
 /// A text with something to read, or the refusal that names the field.
 pub(crate) fn present<'a>(

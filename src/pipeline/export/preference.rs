@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::object::ObjectId;
-use crate::pipeline::export::{self, Refusal, TextHash};
+use crate::pipeline::export::{self, Refusal, Screen, TextHash};
 use crate::record::Category;
 use crate::record::EvidenceRecord;
 use crate::record::KeyError;
@@ -61,8 +61,8 @@ pub const OVER_CAP: &str = "over_pair_limit";
 /// The skip rule for evidence with neither a task nor a comparison.
 pub const NO_TASK: &str = "no_task";
 
-/// Judges whether `evidence` may pair. A comparison, where there is one, takes precedence over the task.
-pub fn candidate(evidence: &EvidenceRecord, category: Category) -> Entry {
+/// Judges whether `evidence`, which `screen` looks at too, may pair. A comparison, where there is one, takes precedence over the task.
+pub fn candidate(evidence: &EvidenceRecord, category: Category, screen: &Screen<'_>) -> Entry {
     let (kind, group, standing, can_win) = match (&evidence.comparison, evidence.task_id.as_deref()) {
         (Some(comparison), _) => {
             if category == Category::Rejected && evidence.human_override.is_some() {
@@ -91,6 +91,7 @@ pub fn candidate(evidence: &EvidenceRecord, category: Category) -> Entry {
         let prompt = export::present("instruction", "empty_prompt", evidence.instruction.as_deref())?;
         let response = export::present("response", "empty_response", evidence.response.as_deref())?;
         debug_assert!(!prompt.is_empty());
+        screen.row()?;
         Ok(export::text_hash(&[&normalised(response)]))
     };
     match gates() {

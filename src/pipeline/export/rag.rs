@@ -3,7 +3,7 @@
 //! Rests on the shared gates. Invariant: every row is non-empty, names its run and walks back to its source row.
 
 use crate::object::ObjectId;
-use crate::pipeline::export::{self, Refusal, Verdict};
+use crate::pipeline::export::{self, Refusal, Screen, Verdict};
 use crate::pipeline::score;
 use crate::record::EvidenceRecord;
 use crate::record::RagSample;
@@ -14,15 +14,20 @@ use crate::record::TrainableCategory;
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 120;
 
-/// Judges one evidence record for the RAG corpus.
-pub fn export(evidence_id: ObjectId, evidence: &EvidenceRecord, scored: &ScoredRun) -> Verdict<RagSample> {
+/// Judges one evidence record for the RAG corpus; `screen` looks at the same record.
+pub fn export(
+    evidence_id: ObjectId,
+    evidence: &EvidenceRecord,
+    scored: &ScoredRun,
+    screen: &Screen<'_>,
+) -> Verdict<RagSample> {
     let Ok(category) = TrainableCategory::try_from(scored.category) else {
         return Verdict::Skipped(export::category_rule(scored.category));
     };
     if evidence.synthetic_depth > 0 {
         return Verdict::Skipped(export::SYNTHETIC);
     }
-    match row(evidence_id, evidence, scored, category) {
+    match row(evidence_id, evidence, scored, screen, category) {
         Ok(row) => {
             let text = export::text_hash(&[&row.title, &row.content]);
             Verdict::Row(Box::new(row), text)
@@ -35,10 +40,12 @@ fn row(
     evidence_id: ObjectId,
     evidence: &EvidenceRecord,
     scored: &ScoredRun,
+    screen: &Screen<'_>,
     category: TrainableCategory,
 ) -> Result<RagSample, Refusal> {
     let run_id = export::grounded(evidence)?;
     let response = export::present("response", "empty_content", evidence.response.as_deref())?;
+    screen.row()?;
     let mut content = String::new();
     for part in [evidence.instruction.as_deref(), Some(response)].into_iter().flatten() {
         if !part.trim().is_empty() {

@@ -5,7 +5,7 @@
 //! the written bytes back and lives with the engine. The three share no code.
 
 use crate::object::ObjectId;
-use crate::pipeline::export::{self, Refusal, Verdict};
+use crate::pipeline::export::{self, Refusal, Screen, Verdict};
 use crate::record::EvidenceRecord;
 use crate::record::SchemaTag;
 use crate::record::ScoredRun;
@@ -15,11 +15,13 @@ use crate::record::TrainableCategory;
 /// Category words that never enter the SFT corpus, whatever the options.
 pub const SFT_NEVER: [&str; 2] = ["rejected", "needs_human_review"];
 
-/// Judges one evidence record for the SFT corpus. `include_partial` opens it to partially accepted evidence.
+/// Judges one evidence record for the SFT corpus; `screen` looks at the same record. `include_partial` opens it to
+/// partially accepted evidence.
 pub fn export(
     evidence_id: ObjectId,
     evidence: &EvidenceRecord,
     scored: &ScoredRun,
+    screen: &Screen<'_>,
     include_partial: bool,
 ) -> Verdict<SftSample> {
     if SFT_NEVER.contains(&scored.category.as_str()) {
@@ -33,7 +35,7 @@ pub fn export(
     if evidence.synthetic_depth > 0 {
         return Verdict::Skipped(export::SYNTHETIC);
     }
-    match row(evidence_id, evidence, category) {
+    match row(evidence_id, evidence, screen, category) {
         Ok(row) => {
             let text = export::text_hash(&[
                 &row.instruction,
@@ -49,11 +51,14 @@ pub fn export(
 fn row(
     evidence_id: ObjectId,
     evidence: &EvidenceRecord,
+    screen: &Screen<'_>,
     category: TrainableCategory,
 ) -> Result<SftSample, Refusal> {
     let run_id = export::grounded(evidence)?;
     let instruction = export::present("instruction", "empty_instruction", evidence.instruction.as_deref())?;
     let response = export::present("response", "empty_response", evidence.response.as_deref())?;
+    screen.row()?;
+    screen.conversation()?;
     Ok(SftSample {
         context: evidence.context.clone(),
         evidence_id,
