@@ -14,6 +14,7 @@ use crate::object::CommitId;
 use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::object::RootId;
+use crate::ops::explain::Explanation;
 use crate::ops::{ErrorKind, OpError};
 use crate::pipeline::drift::compare;
 use crate::record::DriftMetric;
@@ -60,6 +61,9 @@ pub struct DiffReport {
     pub config: Vec<ConfigChange>,
     /// Tree nodes that were read.
     pub nodes_read: u64,
+    /// Why the metrics moved, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
 }
 
 /// How a dataset changed.
@@ -176,6 +180,11 @@ fn two_ranges() -> OpError {
 }
 
 impl Pair {
+    /// The two commits; the first is absent before a first commit.
+    pub fn commit_ids(&self) -> (Option<CommitId>, CommitId) {
+        (self.before.as_ref().map(|(id, _)| *id), self.after.0)
+    }
+
     fn roots(&self, dataset: &str) -> (Option<RootId>, Option<RootId>) {
         (self.before.as_ref().and_then(|(_, commit)| commit.dataset(dataset)), self.after.1.dataset(dataset))
     }
@@ -233,6 +242,7 @@ pub fn diff(repo: &Repo, pair: &Pair) -> Result<DiffReport, OpError> {
         config_changed,
         config,
         nodes_read,
+        explanation: None,
     })
 }
 

@@ -13,6 +13,7 @@ pub mod recon;
 pub mod report;
 pub mod snapshot;
 pub mod diff;
+pub mod explain;
 pub mod error;
 pub mod header;
 pub mod init;

@@ -10,6 +10,7 @@ mod conservation;
 mod determinism;
 mod documents;
 mod engine;
+mod explain;
 mod firewall;
 mod freeze;
 mod graph;

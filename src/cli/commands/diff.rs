@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use crate::cli::commands::whatif::explained;
 use crate::cli::error::CommandError;
 use crate::cli::table::{Table, change, count};
 use crate::cli::ui::{Style, Ui};
 use crate::cli::{Context, Outcome};
 use crate::ops::diff::{DatasetDiff, DiffReport, FieldChange, Pair, RecordChange, RowChange, Side};
 use crate::ops::diff::{diff, pair, records};
+use crate::ops::explain::explain;
 use crate::ops::open::open;
 use crate::record::{Metrics, Severity};
 use crate::repo::Repo;
@@ -16,6 +18,10 @@ use crate::repo::Repo;
 ///
 /// `diff A B` and `diff A..B` compare A with B. One revision is compared with its first parent: what did that run change?
 /// Without one that is HEAD. Costs what is different, not what is there: no row is read without --records.
+///
+/// --explain exchanges one part at a time, in the order tool, specs, policy, data, and counts what a run would have made in between:
+/// so the shares of a metric add up to its change. Where one part alone changed nothing is made again; where the policy
+/// changed with the data, the evidence of A is scored again; where specs or the tool did, its rows are mapped again.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DiffArgs {
     /// The earlier revision, or the only one, or `A..B`
@@ -25,6 +31,9 @@ pub struct DiffArgs {
     /// List the rows that changed, and the fields that changed in them
     #[arg(long)]
     records: bool,
+    /// Say why metrics moved: how much is due to the tool, the specs, the policy and the data
+    #[arg(long)]
+    explain: bool,
     /// One line for each dataset that changed
     #[arg(long)]
     stat: bool,
@@ -42,12 +51,19 @@ pub struct DiffArgs {
 pub(super) fn run(context: &Context, args: &DiffArgs) -> Result<Outcome, CommandError> {
     let repo = open(&context.start)?;
     let pair = pair(&repo, args.a.as_deref(), args.b.as_deref(), args.dataset.as_deref())?;
-    let report = diff(&repo, &pair)?;
+    let mut report = diff(&repo, &pair)?;
+    if args.explain {
+        let (before, after) = pair.commit_ids();
+        report.explanation = Some(explain(&repo, before, after, &std::env::temp_dir(), &context.ui)?);
+    }
     if context.ui.is_json() {
         json(context, args, &repo, &pair, &report)?;
     } else {
         let text = if args.stat { stat(&context.ui, &report) } else { render(&context.ui, &report) };
         context.ui.raw(text.as_bytes())?;
+        if let Some(explanation) = &report.explanation {
+            context.ui.raw(explained(explanation).as_bytes())?;
+        }
         if args.records {
             let mut out = Chunks { ui: &context.ui, text: String::new() };
             records(&repo, &pair, |record| out.add(&record_text(&context.ui, &record)))?;

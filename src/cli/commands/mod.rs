@@ -27,6 +27,7 @@ mod stats;
 mod sources;
 mod status;
 mod verify;
+mod whatif;
 
 /// The verbs, by the names under which they are called.
 macro_rules! verbs {
@@ -66,6 +67,7 @@ verbs! {
     "bisect": Bisect(bisect::BisectArgs),
     "show": Show(show::ShowArgs),
     "diff": Diff(diff::DiffArgs),
+    "whatif": Whatif(whatif::WhatifArgs),
     "receipts": Receipts(receipts::ReceiptsArgs),
     "ls": Ls(show::LsArgs),
     "cat": Cat(show::CatArgs),
@@ -105,6 +107,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Log(args) => log::run_log(context, &args),
         Command::Show(args) => show::run_show(context, &args),
         Command::Diff(args) => diff::run(context, &args),
+        Command::Whatif(args) => whatif::run(context, &args),
         Command::Receipts(args) => receipts::run(context, &args),
         Command::Ls(args) => show::run_ls(context, &args),
         Command::Cat(args) => show::run_cat(context, &args),

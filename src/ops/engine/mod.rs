@@ -6,6 +6,7 @@
 //! fingerprints.
 
 mod crew;
+mod dry;
 mod edits;
 pub(crate) mod exports;
 mod facts;
@@ -30,6 +31,7 @@ mod walk;
 mod watch;
 pub(crate) mod worker;
 
+pub(crate) use dry::{remap, rescore};
 pub(crate) use edits::Dataset;
 pub(crate) use ingest::{Ingest, ingest};
 pub(crate) use inputs::{Prefix, SourceFile, claim, discover};

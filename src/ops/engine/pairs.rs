@@ -22,7 +22,7 @@ use crate::ops::engine::pool::in_order;
 use crate::ops::engine::tally::Tally;
 use crate::ops::engine::worker::bad_key;
 use crate::ops::error::OpError;
-use crate::pipeline::export::preference::{self, Candidate, Fate, GroupKind, Side};
+use crate::pipeline::export::preference::{self, Candidate, Fate, GroupKind, Selection, Side};
 use crate::record::Category;
 use crate::record::EvidenceRecord;
 use crate::record::PreferenceSample;
@@ -101,6 +101,26 @@ impl Pairing {
         record.extend_from_slice(sig);
         record.extend_from_slice(fact.key.as_bytes());
         self.sorter.push(record).map_err(|e| spill_failed(&e))
+    }
+
+    /// Pairs every group and counts; makes nothing.
+    pub(crate) fn count(self, max_pairs: u32) -> Result<Tally, OpError> {
+        let mut tally = Tally::default();
+        let mut group: Vec<Candidate> = Vec::new();
+        let mut group_id = Vec::new();
+        for record in self.sorter.finish().map_err(|e| spill_failed(&e))? {
+            let record = record.map_err(|e| spill_failed(&e))?;
+            let member = decode(&record).ok_or_else(changed)?;
+            if group_id != record[..17] {
+                count_group(&group, max_pairs as usize, &mut tally);
+                group.clear();
+                group_id.clear();
+                group_id.extend_from_slice(&record[..17]);
+            }
+            group.push(member.candidate);
+        }
+        count_group(&group, max_pairs as usize, &mut tally);
+        Ok(tally)
     }
 
     /// Pairs every group that changed and reads what its rows are made of; removes from `edits` what no longer stands, and
@@ -187,6 +207,20 @@ fn pair_keys(members: &[&Member], pairs: &[(usize, usize)]) -> Result<Vec<String
     Ok(keys)
 }
 
+/// Pairs the members of one group and counts what became of them.
+fn count_group(candidates: &[Candidate], max_pairs: usize, tally: &mut Tally) -> Selection {
+    let selection = preference::select(candidates, max_pairs);
+    for fate in &selection.fates {
+        match fate {
+            Fate::Paired => tally.consumed(0),
+            Fate::Duplicate(_) => tally.duplicate(),
+            Fate::Skipped(rule) => tally.skipped(rule),
+        }
+    }
+    tally.counts.records += selection.pairs.len() as u64;
+    selection
+}
+
 /// The text that a side's place in the second sort begins with.
 const CHOSEN: u8 = 1;
 const REJECTED: u8 = 2;
@@ -221,15 +255,7 @@ impl Gathering<'_> {
         }
         let after: Vec<&Member> = group.iter().filter(|m| m.state != State::Gone).collect();
         let candidates: Vec<Candidate> = after.iter().map(|m| m.candidate.clone()).collect();
-        let selection = preference::select(&candidates, max_pairs);
-        for fate in &selection.fates {
-            match fate {
-                Fate::Paired => self.tally.consumed(0),
-                Fate::Duplicate(_) => self.tally.duplicate(),
-                Fate::Skipped(rule) => self.tally.skipped(rule),
-            }
-        }
-        self.tally.counts.records += selection.pairs.len() as u64;
+        let selection = count_group(&candidates, max_pairs, &mut self.tally);
         if group.iter().all(|m| m.state == State::Unchanged) {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! evidence; records are taken in source order, which their provenance tells.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::sort::{Sorted, Sorter};
 use crate::object::FindExt as _;
@@ -69,7 +69,7 @@ pub(crate) fn rework(
     let empty = plan.store.packs().is_empty();
     let mut maker = Maker::with(plan.store, empty, wanted);
     plan.progress.begin("reading evidence", None);
-    let ordered = in_source_order(plan, evidence_root)?;
+    let ordered = in_source_order(plan.store, &plan.tmp_dir, plan.progress, evidence_root)?;
     plan.progress.end();
     plan.progress.begin("scores and exports", None);
     let mut files: BTreeMap<String, u32> = BTreeMap::new();
@@ -153,12 +153,17 @@ pub(crate) fn drop_stage(
 }
 
 /// Keys and ids of all evidence in source order: path as bytes, unit, key.
-fn in_source_order(plan: &Rework<'_>, root: RootId) -> Result<Sorted, OpError> {
-    let mut sorter = Sorter::new(plan.tmp_dir.clone(), MEMORY_BYTES);
+pub(super) fn in_source_order(
+    store: &Store,
+    spill: &Path,
+    progress: &dyn Progress,
+    root: RootId,
+) -> Result<Sorted, OpError> {
+    let mut sorter = Sorter::new(spill.to_owned(), MEMORY_BYTES);
     let mut record = Vec::new();
-    for entry in tree::iter(plan.store, root) {
+    for entry in tree::iter(store, root) {
         let entry = entry?;
-        let evidence = EvidenceRecord::parse(&plan.store.find(&entry.id)?)?;
+        let evidence = EvidenceRecord::parse(&store.find(&entry.id)?)?;
         record.clear();
         record.extend_from_slice(evidence.provenance.source_file.as_bytes());
         record.push(0);
@@ -168,12 +173,12 @@ fn in_source_order(plan: &Rework<'_>, root: RootId) -> Result<Sorted, OpError> {
         record.push(0);
         record.extend_from_slice(entry.id.as_bytes());
         sorter.push(&record).map_err(|e| spill_failed(&e))?;
-        plan.progress.advance(1, entry.bytes);
+        progress.advance(1, entry.bytes);
     }
     sorter.finish().map_err(|e| spill_failed(&e))
 }
 
-fn decode(record: &[u8]) -> Result<(String, ObjectId), OpError> {
+pub(super) fn decode(record: &[u8]) -> Result<(String, ObjectId), OpError> {
     let bad = || spill_failed(&std::io::Error::other("a spilled record was changed on disk"));
     let start = record.iter().position(|b| *b == 0).ok_or_else(bad)? + 9;
     let (key, id) = record.split_at_checked(record.len().saturating_sub(32)).ok_or_else(bad)?;
