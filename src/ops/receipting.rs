@@ -16,6 +16,7 @@ use crate::object::Write as _;
 use crate::ops::engine::exports;
 use crate::ops::engine::{Dataset, Prefix, Tallies, Tally};
 use crate::ops::error::OpError;
+use crate::ops::explain::changed_parts;
 use crate::ops::progress::Progress;
 use crate::ops::run::tool;
 use crate::ops::setup::Setup;
@@ -31,6 +32,7 @@ use crate::record::PassFail;
 use crate::record::Record;
 use crate::record::RunSummary;
 use crate::record::SchemaTag;
+use crate::record::Severity;
 use crate::record::StageReceipt;
 use crate::record::StageSummary;
 use crate::record::StreamCoverage;
@@ -278,13 +280,14 @@ impl<'a> Receipting<'a> {
         &self,
         summary: &RunSummary,
         roots: &BTreeMap<String, RootId>,
-        config_id: ObjectId,
+        setup: &Setup,
         baseline: Option<&(CommitId, Commit)>,
         staging: &mut Staging,
     ) -> Result<(ObjectId, DriftReport), OpError> {
         let mut datasets = Vec::new();
         let mut compared = None;
         let mut same_input_other_hash = false;
+        let mut parts = Vec::new();
         if let Some((id, commit)) = baseline {
             for dataset in Dataset::ALL {
                 let name = dataset.name();
@@ -292,17 +295,18 @@ impl<'a> Receipting<'a> {
                     datasets.push(changes(staging, name, a, *b)?);
                 }
             }
-            let same_input = commit.config_id == Some(config_id)
+            let same_input = commit.config_id == Some(setup.config_id())
                 && commit.tool == tool()
                 && commit.datasets.get("sources") == roots.get("sources");
             same_input_other_hash = same_input && commit.datasets != *roots;
+            parts = changed_parts(self.repo, commit, setup, roots)?;
             if let Some(summary_id) = commit.summary_id {
                 let before = RunSummary::parse(&self.repo.store().find(&summary_id)?)?.metrics;
                 compared = Some((Baseline { commit_id: *id, run_id: commit.run_id.clone() }, before));
             }
         }
         let limits = self.repo.config().drift;
-        let report = drift::report(
+        let mut report = drift::report(
             self.run_id,
             compared.as_ref().map(|(baseline, metrics)| (baseline.clone(), metrics)),
             &summary.metrics,
@@ -310,6 +314,9 @@ impl<'a> Receipting<'a> {
             datasets,
             same_input_other_hash,
         );
+        if report.severity > Severity::None {
+            report.causes.extend(drift::due_to(&parts));
+        }
         let id = staging.write(Kind::Data, &report.to_object_bytes()?)?;
         Ok((id, report))
     }

@@ -93,13 +93,7 @@ impl Seal<'_> {
         };
         let receipts = receipting.receipts(&ledgered, ended, &mut staging)?;
         let summary = receipting.summary(&receipts, &made.tallies, self.note, &mut staging)?;
-        let drift = receipting.drift(
-            &summary.1,
-            &made.roots,
-            setup.config_id(),
-            self.baseline.as_ref(),
-            &mut staging,
-        )?;
+        let drift = receipting.drift(&summary.1, &made.roots, setup, self.baseline.as_ref(), &mut staging)?;
         let config_id = staging.write(Kind::Data, &setup.config_object)?;
         let config_files = config_tree(setup, &mut staging)?;
         let receipts_root = receipting.receipts_tree(&receipts, &mut staging)?;

@@ -154,6 +154,19 @@ pub fn report(
     }
 }
 
+/// What a change is due to, in words, where `parts` are the names of what changed since the earlier run: one alone did it
+/// all, and what each of several did is for whoever asks.
+pub fn due_to(parts: &[&str]) -> Option<String> {
+    match parts {
+        [] => None,
+        [one] => Some(format!("all of it is due to the {one}: nothing else changed")),
+        several => {
+            let names = several.join(", ");
+            Some(format!("changed: {names}; `distill diff --explain` says how much is due to which"))
+        }
+    }
+}
+
 fn metric_cause(name: &str, before: u64, after: u64, change: Option<f64>, severity: Severity) -> String {
     let severity = severity.as_str();
     match change {

@@ -124,6 +124,29 @@ fn added_rows_are_data_and_both_together_add_up() {
 }
 
 #[test]
+fn a_report_of_drift_says_what_changed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (place, _) = place(&dir);
+    place.append("in/a.jsonl", &rows(60, 100));
+    let data = place.run(What::All).drift;
+    assert_eq!(
+        data.causes.last().map(String::as_str),
+        Some("all of it is due to the data: nothing else changed")
+    );
+    place.write(".distill/policy.toml", stricter());
+    let policy = place.run(What::All).drift;
+    assert_eq!(
+        policy.causes.last().map(String::as_str),
+        Some("all of it is due to the policy: nothing else changed")
+    );
+    place.write(".distill/policy.toml", POLICY);
+    place.append("in/a.jsonl", &rows(100, 200));
+    let both = place.run(What::All).drift;
+    assert!(both.causes.last().is_some_and(|cause| cause.starts_with("changed: policy, data;")), "{both:?}");
+    assert!(place.run(What::All).drift.causes.is_empty());
+}
+
+#[test]
 fn specs_are_told_from_policy_and_data() {
     let dir = tempfile::tempdir().expect("a folder");
     let (place, first) = place(&dir);

@@ -13,11 +13,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::object::CommitId;
+use crate::object::FindExt as _;
+use crate::object::RootId;
 use crate::ops::diff::Side;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
 use crate::ops::run::tool;
-use crate::ops::setup::POLICY_FILE;
+use crate::ops::setup::{POLICY_FILE, Setup};
 use crate::pipeline::policy::Policy;
 use crate::record::Metrics;
 use crate::repo::{Commit, Repo};
@@ -52,6 +54,36 @@ impl Part {
             Self::Data => "data",
         }
     }
+}
+
+/// The parts in which a run under `setup` that made these datasets is not what `before` was.
+pub(crate) fn changed_parts(
+    repo: &Repo,
+    before: &Commit,
+    setup: &Setup,
+    roots: &BTreeMap<String, RootId>,
+) -> Result<Vec<&'static str>, OpError> {
+    let mut changed = Vec::new();
+    let tool_changed = before.tool != tool();
+    if tool_changed {
+        changed.push(Part::Tool);
+    }
+    let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+    if let Some(id) = before.config_id.filter(|id| *id != setup.config_id()) {
+        let (old, new) = (parse(&repo.store().find(&id)?), parse(&setup.config_object));
+        if old["sources"] != new["sources"] {
+            changed.push(Part::Specs);
+        }
+        // Rules for secrets that come with distill changed with it.
+        let rules = !tool_changed && old["secrets"] != new["secrets"];
+        if rules || old["policy"] != new["policy"] || old["options"] != new["options"] {
+            changed.push(Part::Policy);
+        }
+    }
+    if before.datasets.get("sources") != roots.get("sources") {
+        changed.push(Part::Data);
+    }
+    Ok(changed.into_iter().map(Part::as_str).collect())
 }
 
 /// The shares of one metric's change.

@@ -7,6 +7,7 @@
 mod claude_code;
 mod code_review;
 mod edges;
+mod explain;
 mod inspect;
 mod mt_bench;
 mod self_instruct;
