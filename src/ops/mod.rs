@@ -3,6 +3,9 @@
 //! Rests on everything below. Operations take plain data and return plain data; they never print, never exit, and know
 //! neither the command line nor HTTP. Only they write, and every write is one transaction that records its receipt.
 
+pub mod acceptance;
+pub mod audit;
+mod checks;
 mod engine;
 pub mod bisect;
 pub mod checkout;
@@ -15,6 +18,7 @@ pub mod snapshot;
 pub mod diff;
 pub mod explain;
 pub mod error;
+pub mod fault;
 pub mod header;
 pub mod init;
 pub mod log;

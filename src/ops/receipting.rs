@@ -17,6 +17,7 @@ use crate::ops::engine::exports;
 use crate::ops::engine::{Dataset, Prefix, Tallies, Tally};
 use crate::ops::error::OpError;
 use crate::ops::explain::changed_parts;
+use crate::ops::fault::{self, Fault, Planted};
 use crate::ops::progress::Progress;
 use crate::ops::run::tool;
 use crate::ops::setup::Setup;
@@ -73,6 +74,7 @@ pub(crate) struct Receipting<'a> {
     run_id: &'a str,
     started: i64,
     base: Option<&'a Commit>,
+    planted: Option<&'a Planted>,
     /// The latest receipt of each stage before this run.
     before: BTreeMap<String, (ObjectId, StageReceipt)>,
 }
@@ -84,6 +86,7 @@ impl<'a> Receipting<'a> {
         run_id: &'a str,
         started: i64,
         base: Option<&'a Commit>,
+        planted: Option<&'a Planted>,
     ) -> Result<Self, OpError> {
         let mut before = BTreeMap::new();
         if let Some(base) = base {
@@ -94,7 +97,16 @@ impl<'a> Receipting<'a> {
             }
         }
         let include_partial = setup.options.include_partial;
-        Ok(Self { repo, config_id: setup.config_id(), include_partial, run_id, started, base, before })
+        Ok(Self {
+            repo,
+            config_id: setup.config_id(),
+            include_partial,
+            run_id,
+            started,
+            base,
+            planted,
+            before,
+        })
     }
 
     /// Writes each export that changed as JSONL into `scratch`, and takes the digests of the others from their receipts.
@@ -122,7 +134,7 @@ impl<'a> Receipting<'a> {
                 before: self.exported_before(dataset),
             });
         }
-        let files = exports::write(staging, &wanted, progress)?;
+        let files = exports::write(staging, &wanted, self.planted, progress)?;
         for (dataset, file) in datasets.into_iter().zip(files) {
             made.push(Export { dataset, blake3: file.blake3, sha256: file.sha256, path: Some(file.path) });
         }
@@ -215,6 +227,12 @@ impl<'a> Receipting<'a> {
             let totals = tree::totals(staging, root)?;
             let dataset = dataset.name().to_owned();
             receipt.inputs.push(InputSnapshot { bytes: totals.bytes, dataset, root, rows: totals.rows });
+            if stage == "score"
+                && fault::has(self.planted, Fault::BrokenChain)
+                && let (Some(input), Some(other)) = (receipt.inputs.last_mut(), run.roots.get("sources"))
+            {
+                input.root = *other;
+            }
         }
         for dataset in outputs {
             let Some(root) = run.roots.get(dataset.name()).copied() else { continue };
@@ -305,7 +323,10 @@ impl<'a> Receipting<'a> {
                 compared = Some((Baseline { commit_id: *id, run_id: commit.run_id.clone() }, before));
             }
         }
-        let limits = self.repo.config().drift;
+        let mut limits = self.repo.config().drift;
+        if fault::has(self.planted, Fault::BlindDrift) {
+            limits = drift::DriftLimits::new(f64::MAX, f64::MAX).unwrap_or_default();
+        }
         let mut report = drift::report(
             self.run_id,
             compared.as_ref().map(|(baseline, metrics)| (baseline.clone(), metrics)),

@@ -336,7 +336,9 @@ pub fn undo(repo: &Repo, force: bool, clock: Clock) -> Result<Undone, OpError> {
     let mut last = None;
     for logged in repo.store().operations() {
         let operation = logged?.operation;
-        if !operation.ref_changes.is_empty() || operation.head.is_some() {
+        // What audits found is no step of anybody's work.
+        let moves = operation.ref_changes.iter().any(|change| !change.name.starts_with("audits/"));
+        if moves || operation.head.is_some() {
             last = Some(operation);
             break;
         }

@@ -17,6 +17,7 @@ use crate::object::RootId;
 use crate::ops::engine;
 use crate::ops::engine::{Dataset, Plan, Prefix, Rework, SourceFile, Stored, Tallies, Wanted};
 use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::fault::{Fault, Planted};
 use crate::ops::loss::{
     KnownInput, file_input, held, known_inputs, merged_input, no_sources, refuse_loss, refuse_vanished,
 };
@@ -127,6 +128,8 @@ pub struct RunOptions {
     pub threads: Option<usize>,
     /// Whether the exports and reports are written to the working tree.
     pub write_files: bool,
+    /// Defects to plant: none, but where `acceptance --power` shows that its checks can fail.
+    pub faults: Vec<Fault>,
 }
 
 impl RunOptions {
@@ -142,6 +145,7 @@ impl RunOptions {
             include_partial: None,
             threads: None,
             write_files: true,
+            faults: Vec::new(),
         }
     }
 }
@@ -217,7 +221,9 @@ pub fn run(
     let run_id = run_id(&repo, options, started)?;
     let scratch = Scratch::new(&repo.dot().join("tmp"), branch.as_str())?;
     let mut staging = repo.store().staging()?;
-    let made = make(&repo, options, &setup, base.as_ref(), scratch.path(), &mut staging, progress)?;
+    let planted = Planted::new(&options.faults, &run_id);
+    let place = (scratch.path(), planted.as_ref());
+    let made = make(&repo, options, &setup, base.as_ref(), place, &mut staging, progress)?;
 
     let note = (options.what != What::All)
         .then(|| format!("{} alone: the other datasets are as they were", options.what.operation()));
@@ -236,6 +242,7 @@ pub fn run(
         started,
         clock,
         scratch: scratch.path(),
+        planted: planted.as_ref(),
         progress,
     };
     seal.commit(made, |summary| default_message(options.what, summary), staging, files)
@@ -305,7 +312,7 @@ fn make(
     options: &RunOptions,
     setup: &Setup,
     base: Option<&Commit>,
-    scratch: &Path,
+    (scratch, planted): (&Path, Option<&Planted>),
     staging: &mut Staging,
     progress: &dyn Progress,
 ) -> Result<Made, OpError> {
@@ -378,6 +385,7 @@ fn make(
             .map(|b| (engine::memo_key(&b.datasets, setup.options.max_pairs_per_task), b.datasets))
             .map(|(key, datasets)| (datasets, key)),
         stored,
+        planted: planted.cloned(),
         progress,
     };
     let made = engine::run(&plan, staging)?;

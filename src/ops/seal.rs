@@ -16,6 +16,7 @@ use crate::object::Write as _;
 use crate::ops::engine;
 use crate::ops::engine::{Prefix, Tallies};
 use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::fault::Planted;
 use crate::ops::files::Files;
 use crate::ops::progress::Progress;
 use crate::ops::receipting::{Ledgered, Receipting};
@@ -63,6 +64,8 @@ pub(crate) struct Seal<'a> {
     pub started: i64,
     pub clock: Clock,
     pub scratch: &'a Path,
+    /// The defects that the run was given.
+    pub planted: Option<&'a Planted>,
     pub progress: &'a dyn Progress,
 }
 
@@ -80,7 +83,7 @@ impl Seal<'_> {
     ) -> Result<RunReport, OpError> {
         let Self { repo, setup, .. } = self;
         let base = self.parents.first().map(|(_, commit)| commit);
-        let receipting = Receipting::new(repo, setup, &self.run_id, self.started, base)?;
+        let receipting = Receipting::new(repo, setup, &self.run_id, self.started, base, self.planted)?;
         let exports = receipting.exports(&made.roots, self.scratch, &staging, self.progress)?;
         let ended = self.clock.now_ms();
         let ledgered = Ledgered {

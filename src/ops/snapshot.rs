@@ -35,6 +35,8 @@ use crate::tree;
 
 /// Where reports lie.
 pub(crate) const REPORTS: &str = "reports/distillation/";
+/// Reports of gates, which say when they looked and at what; they stay when a run or a checkout brings other files.
+const OF_GATES: [&str; 2] = [crate::ops::acceptance::PAGE, crate::ops::audit::PAGE];
 /// What is written when nothing else is asked for.
 const USUAL: [&str; 4] = ["exports/rag", "exports/sft", "exports/preference", "quarantine"];
 /// What `--all` adds. Sources are written by name only: they lie in the source files already.
@@ -209,7 +211,7 @@ impl Stale {
 /// Whether a file belongs to one snapshot at a time: the datasets, and the reports that are not in a run's own folder.
 fn is_of_one_commit(rel: &str) -> bool {
     match rel.strip_prefix(REPORTS) {
-        Some(rest) => !rest.contains('/'),
+        Some(rest) => !rest.contains('/') && !OF_GATES.contains(&rest),
         None => {
             DATASETS.iter().any(|dataset| folder_of(dataset).is_some_and(|folder| rel.starts_with(folder)))
         }

@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 use crate::cli::error::CommandError;
 use crate::cli::{Context, Outcome};
 
+mod acceptance;
+mod audit_full;
 mod bisect;
 mod checkout;
 mod gc;
@@ -78,6 +80,8 @@ verbs! {
     "undo": Undo(refs::UndoArgs),
     "merge": Merge(merge::MergeArgs),
     "verify": Verify(verify::VerifyArgs),
+    "acceptance": Acceptance(acceptance::AcceptanceArgs),
+    "audit-full": AuditFull(audit_full::AuditFullArgs),
     "stats": Stats(stats::StatsArgs),
     "gc": Gc(gc::GcArgs),
     "reindex": Reindex(reindex::ReindexArgs),
@@ -118,6 +122,8 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Merge(args) => merge::run(context, args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Acceptance(args) => acceptance::run(context, &args),
+        Command::AuditFull(args) => audit_full::run(context, args),
         Command::Stats(args) => stats::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Reindex(args) => reindex::run(context, &args),

@@ -87,6 +87,7 @@ pub(crate) fn remap(
         options: &setup.options,
         scanner: &setup.scanner,
         wanted: Wanted::ALL,
+        planted: None,
     };
     let mut streams: Vec<&str> = setup.specs.iter().map(|(_, spec)| spec.stream()).collect();
     streams.sort_unstable();

@@ -23,6 +23,7 @@ use crate::object::ObjectId;
 use crate::object::OdbError;
 use crate::object::RootId;
 use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::fault::{self, Fault, Planted};
 use crate::ops::progress::Progress;
 use crate::tree;
 
@@ -62,6 +63,7 @@ pub(crate) fn allowed_words(include_partial: bool) -> &'static [&'static str] {
 pub(crate) fn write(
     find: &dyn Find,
     wanted: &[Wanted<'_>],
+    planted: Option<&Planted>,
     progress: &dyn Progress,
 ) -> Result<Vec<ExportFile>, OpError> {
     let mut bytes = 0;
@@ -89,11 +91,21 @@ pub(crate) fn write(
     })?;
     progress.end();
     for export in wanted {
-        if let Some(allowed) = export.allowed {
+        let Some(allowed) = export.allowed else { continue };
+        if fault::has(planted, Fault::TampersWithFile) {
+            tamper(&export.path).map_err(|e| OpError::io("write", &export.path, &e))?;
+        }
+        if !fault::has(planted, Fault::NoReadBack) {
             firewall(&export.path, allowed)?;
         }
     }
     Ok(files)
+}
+
+/// Calls the first row of a written export rejected.
+fn tamper(path: &Path) -> io::Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    std::fs::write(path, text.replacen(r#""quality_score":"accepted""#, r#""quality_score":"rejected""#, 1))
 }
 
 /// Bytes and rows that are read at a time.

@@ -88,6 +88,8 @@ pub(crate) enum PairFact {
         standing: i64,
         /// Whether it may be the chosen side.
         can_win: bool,
+        /// Fingerprint of the run's id.
+        run: TextHash,
         /// Fingerprint of the response.
         text: TextHash,
     },

@@ -21,6 +21,7 @@ use crate::ops::engine::pairs::Pairing;
 use crate::ops::engine::pool::thread_count;
 use crate::ops::engine::tally::Tally;
 use crate::ops::error::OpError;
+use crate::ops::fault::Planted;
 use crate::store::{BlockBuilder, SealedBlock, Staging, Store};
 
 /// Blocks of one dataset that wait for the datasets before it.
@@ -35,7 +36,8 @@ const APART: [Dataset; 6] = [
     Dataset::Quarantine,
 ];
 
-/// Applies all edits to `bases` and makes the pairs of `pairing`, of which a task has at most so many. Returns the roots
+/// Applies all edits to `bases` and makes the pairs of `pairing`, of which a task has at most so many and which are spoiled by what is planted.
+/// Returns the roots
 /// and the counts of pairs.
 ///
 /// # Errors
@@ -46,13 +48,13 @@ pub(super) fn grow(
     threads: usize,
     bases: &BTreeMap<String, RootId>,
     mut edits: Edits,
-    pairing: Option<(Pairing, u32)>,
+    pairing: Option<(Pairing, u32, Option<&Planted>)>,
     staging: &mut Staging,
 ) -> Result<(BTreeMap<String, RootId>, Tally), OpError> {
     let threads = thread_count(threads);
     let mut lots: Vec<Lot> = APART.map(|dataset| edits.take(dataset, bases, tmp)).into();
     let (mut roots, mut tally) = (BTreeMap::new(), Tally::default());
-    if let Some((pairing, max_pairs)) = pairing {
+    if let Some((pairing, max_pairs, planted)) = pairing {
         let shared = RwLock::new(&mut *staging);
         let (grown, gathered) = std::thread::scope(|scope| {
             let gathered = scope.spawn(|| pairing.gather(&shared, &mut edits, max_pairs));
@@ -60,7 +62,7 @@ pub(super) fn grow(
             (grown, gathered.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         roots = grown?;
-        tally = gathered?.make(store, staging, &mut edits, threads)?;
+        tally = gathered?.make(store, staging, &mut edits, threads, planted)?;
     }
     lots.extend([Dataset::Preference, Dataset::Duplicates].map(|dataset| edits.take(dataset, bases, tmp)));
     roots.extend(trees(store, lots, threads, &RwLock::new(staging))?);

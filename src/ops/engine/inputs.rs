@@ -10,6 +10,7 @@ use std::io::{self, BufRead, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use crate::object::ObjectId;
+use crate::ops::audit::BASELINES;
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::snapshot::REPORTS;
 use crate::pipeline::source::ReadError;
@@ -181,6 +182,9 @@ fn walk(root: &Path, base: &Path, specs: &[(String, Spec)]) -> Result<Vec<(Strin
             if !entry.file_type().is_file() {
                 continue;
             }
+            if is_baselines(root, entry.path()) {
+                continue;
+            }
             let name = relative_name(base, entry.path());
             if entry.path().to_str().is_none() && wanted(&name, specs) {
                 return Err(OpError::new(
@@ -213,6 +217,15 @@ fn is_product(entry: &walkdir::DirEntry, products: &[PathBuf]) -> bool {
     let ends = |folder: &&PathBuf| entry.file_name() == folder.file_name().unwrap_or_default();
     entry.file_type().is_dir()
         && products.iter().filter(ends).any(|folder| entry.path().canonicalize().is_ok_and(|p| p == *folder))
+}
+
+/// Whether a file is the one that audits append to. It stands among streams, and is never one, whatever a glob says.
+pub(crate) fn is_baselines(root: &Path, path: &Path) -> bool {
+    let baselines = Path::new(BASELINES);
+    path.file_name() == baselines.file_name()
+        && path
+            .canonicalize()
+            .is_ok_and(|path| root.join(baselines).canonicalize().is_ok_and(|own| own == path))
 }
 
 /// The path below the base, with `/`.

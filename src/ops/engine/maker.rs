@@ -9,9 +9,11 @@ use crate::object::ObjectId;
 use crate::ops::engine::edits::{Dataset, Edits, Put};
 use crate::ops::engine::facts::{ExportFact, OutputFact, PairFact, UnitFact, UnitVerdict};
 use crate::ops::engine::inputs::SourceFile;
+use crate::ops::engine::sabotage;
 use crate::ops::engine::tally::Tallies;
 use crate::ops::engine::worker::{Computed, Context, Output, bad_key, derive};
 use crate::ops::error::OpError;
+use crate::ops::fault::{self, Fault, Planted};
 use crate::record::DuplicateEntry;
 use crate::record::Provenance;
 use crate::record::QuarantineEntry;
@@ -64,12 +66,14 @@ pub(crate) struct Maker<'a> {
     delivery: Delivery,
     /// Where objects are written before their hash is known.
     scratch: Vec<u8>,
+    planted: Option<&'a Planted>,
 }
 
 impl<'a> Maker<'a> {
     /// For the units of a run.
     pub(super) fn new(context: &Context<'a>) -> Self {
-        Self::with(context.store, context.store_is_empty, context.wanted)
+        let maker = Self::with(context.store, context.store_is_empty, context.wanted);
+        Self { planted: context.planted, ..maker }
     }
 
     pub(crate) fn with(store: &'a Store, store_is_empty: bool, wanted: Wanted) -> Self {
@@ -81,6 +85,7 @@ impl<'a> Maker<'a> {
             aside: BlockBuilder::new(),
             delivery: Delivery::default(),
             scratch: Vec::new(),
+            planted: None,
         }
     }
 
@@ -138,7 +143,14 @@ impl<'a> Maker<'a> {
         file: &SourceFile,
         computed: Computed,
     ) -> Result<UnitFact, OpError> {
-        let Computed { number, raw, raw_id, mut fact, refusal, outputs } = computed;
+        let Computed { number, mut raw, mut raw_id, mut fact, refusal, outputs } = computed;
+        if fault::has(self.planted, Fault::MendsBytes)
+            && matches!(fact.verdict, UnitVerdict::Refused(_))
+            && let Some(raw) = &mut raw
+        {
+            *raw = String::from_utf8_lossy(raw).into_owned().into_bytes();
+            raw_id = ObjectId::of(raw);
+        }
         let source = source_key(&file.name, number).map_err(|e| bad_key(&e))?;
         if let Some(raw) = raw {
             self.object(Dataset::Sources, raw_id, &raw)?;
@@ -158,6 +170,7 @@ impl<'a> Maker<'a> {
             (UnitVerdict::Refused(reason), _) => {
                 self.quarantine("evidence", reason, &refusal, &source, raw_id, provenance)?;
             }
+            (UnitVerdict::Records, Some(_)) if sabotage::loses_unit(self.planted, &outputs) => {}
             (UnitVerdict::Records, Some(of)) => {
                 let provenance = outputs.first().map_or(provenance, |o| o.evidence.provenance.clone());
                 self.duplicate("evidence", &source, of, raw_id, provenance)?;
@@ -186,7 +199,7 @@ impl<'a> Maker<'a> {
             self.object(Dataset::Evidence, fact.evidence_id, &output.bytes)?;
             self.put(Dataset::Evidence, key.clone(), fact.evidence_id, output.bytes.len());
         }
-        if self.wanted.score {
+        if self.wanted.score && !sabotage::stays_unscored(self.planted, &output.evidence) {
             self.record(Dataset::ScoredRuns, key.clone(), &output.scored)?;
         }
         if self.wanted.rag {
@@ -229,6 +242,9 @@ impl<'a> Maker<'a> {
         output: &Output,
         fact: &OutputFact,
     ) -> Result<(), OpError> {
+        if sabotage::loses_refusal(self.planted, &output.evidence) {
+            return Ok(());
+        }
         let detail = output.refusals.get(stage).map_or("", |(_, detail)| detail.as_str());
         let provenance = output.evidence.provenance.clone();
         self.quarantine(stage, reason, detail, &fact.key, fact.evidence_id, provenance)

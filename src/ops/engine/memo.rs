@@ -17,7 +17,7 @@ use crate::ops::engine::watch::Watched;
 use crate::ops::error::OpError;
 
 /// How facts are written; a memo of another version is taken for absent.
-pub(crate) const MEMO_VERSION: u32 = 5;
+pub(crate) const MEMO_VERSION: u32 = 6;
 /// Facts to a frame.
 pub(crate) const FRAME_UNITS: usize = 2048;
 /// Memos kept: enough to step back and forth between a few commits.

@@ -25,6 +25,7 @@ mod pool;
 mod prints;
 mod removals;
 mod rework;
+mod sabotage;
 pub(crate) mod stored;
 pub(crate) mod tally;
 mod walk;

@@ -19,9 +19,11 @@ use crate::ops::engine::edits::{Dataset, Edits, spill_failed};
 use crate::ops::engine::facts::{OutputFact, PairFact};
 use crate::ops::engine::maker::{Maker, Wanted, deliver};
 use crate::ops::engine::pool::in_order;
+use crate::ops::engine::sabotage;
 use crate::ops::engine::tally::Tally;
 use crate::ops::engine::worker::bad_key;
 use crate::ops::error::OpError;
+use crate::ops::fault::Planted;
 use crate::pipeline::export::preference::{self, Candidate, Fate, GroupKind, Selection, Side};
 use crate::record::Category;
 use crate::record::EvidenceRecord;
@@ -84,7 +86,9 @@ impl Pairing {
         sig: &[u8; 32],
         fact: &OutputFact,
     ) -> Result<(), OpError> {
-        let PairFact::Candidate { kind, group, standing, can_win, text } = &fact.pair else { return Ok(()) };
+        let PairFact::Candidate { kind, group, standing, can_win, run, text } = &fact.pair else {
+            return Ok(());
+        };
         let record = &mut self.scratch;
         record.clear();
         record.extend_from_slice(group);
@@ -95,6 +99,7 @@ impl Pairing {
         record.push(state as u8);
         record.extend_from_slice(&standing.to_le_bytes());
         record.push(u8::from(*can_win));
+        record.extend_from_slice(run);
         record.extend_from_slice(text);
         record.push(fact.category as u8);
         record.extend_from_slice(fact.evidence_id.as_bytes());
@@ -180,13 +185,14 @@ fn decode(record: &[u8]) -> Option<Member> {
     };
     let standing = i64::from_le_bytes(take(8)?.try_into().ok()?);
     let can_win = take(1)?[0] != 0;
+    let run = take(16)?.try_into().ok()?;
     let text = take(16)?.try_into().ok()?;
-    let category = *Category::ALL.iter().find(|c| **c as u8 == record[59])?;
-    take(1)?;
+    let category = take(1)?[0];
+    let category = *Category::ALL.iter().find(|c| **c as u8 == category)?;
     let evidence_id = ObjectId::from_bytes(take(32)?.try_into().ok()?);
     let sig = take(32)?.try_into().ok()?;
     let key = std::str::from_utf8(rest).ok()?.to_owned();
-    let candidate = Candidate { kind, group, standing, can_win, text, key };
+    let candidate = Candidate { kind, group, standing, can_win, run, text, key };
     Some(Member { position, state, candidate, category, evidence_id, sig })
 }
 
@@ -359,6 +365,7 @@ impl Gathered {
         staging: &mut Staging,
         edits: &mut Edits,
         threads: usize,
+        planted: Option<&Planted>,
     ) -> Result<Tally, OpError> {
         let Self { tally, parts, repeats } = self;
         let empty = store.packs().is_empty();
@@ -382,7 +389,7 @@ impl Gathered {
             let made = in_order(&shares, |share| {
                 let mut maker = maker();
                 for pair in *share {
-                    let row = pair.row()?;
+                    let row = pair.row(planted)?;
                     maker.row(Dataset::Preference, pair.key.clone(), &row)?;
                 }
                 maker.finish()
@@ -406,14 +413,18 @@ impl Gathered {
 }
 
 impl Parts {
-    fn row(&self) -> Result<PreferenceSample, OpError> {
+    fn row(&self, planted: Option<&Planted>) -> Result<PreferenceSample, OpError> {
         let at = self.key.len() + 2;
-        let head: PairHead = postcard::from_bytes(&self.head[at..]).map_err(|_| changed())?;
+        let mut head: PairHead = postcard::from_bytes(&self.head[at..]).map_err(|_| changed())?;
         let side = |record: &[u8]| -> Result<Side, OpError> {
             postcard::from_bytes(record.get(at..).ok_or_else(changed)?).map_err(|_| changed())
         };
         let kind = if head.comparison { GroupKind::Comparison } else { GroupKind::Task };
         let [chosen, rejected] = &self.sides;
-        Ok(preference::row(self.key.clone(), kind, side(chosen)?, side(rejected)?, head.categories))
+        let (mut chosen, mut rejected) = (side(chosen)?, side(rejected)?);
+        if let Some(planted) = planted {
+            sabotage::pair(planted, &mut chosen, &mut rejected, &mut head.categories);
+        }
+        Ok(preference::row(self.key.clone(), kind, chosen, rejected, head.categories))
     }
 }

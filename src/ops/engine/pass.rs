@@ -28,6 +28,7 @@ use crate::ops::engine::tally::Tallies;
 use crate::ops::engine::watch::Watchbook;
 use crate::ops::engine::worker::Context;
 use crate::ops::error::OpError;
+use crate::ops::fault::{self, Fault, Planted};
 use crate::ops::progress::Progress;
 use crate::pipeline::policy::Policy;
 use crate::pipeline::secret::Scanner;
@@ -56,6 +57,8 @@ pub(crate) struct Plan<'a> {
     pub base: Option<(BTreeMap<String, RootId>, ObjectId)>,
     /// The files among `files` whose rows are read from the store.
     pub stored: Option<Stored<'a>>,
+    /// The defects that the run was given.
+    pub planted: Option<Planted>,
     pub progress: &'a dyn Progress,
 }
 
@@ -94,7 +97,10 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     let known = plan.base.as_ref().filter(|_| plan.wanted == Wanted::ALL);
     let memo_reader = known.and_then(|(_, key)| MemoReader::open(&plan.index_dir, key));
     let incremental = memo_reader.is_some();
-    let slots = slots(&plan.files, memo_reader.as_ref().map_or(&[][..], MemoReader::files));
+    let mut slots = slots(&plan.files, memo_reader.as_ref().map_or(&[][..], MemoReader::files));
+    if thread_count(plan.threads) > 1 && fault::has(plan.planted.as_ref(), Fault::OrderByThreads) {
+        slots.reverse();
+    }
     let (lookups, joined) = load_lookups(plan.specs, &plan.files, plan.stored.as_ref())?;
     let stamps = Stamps::new(plan, &joined)?;
     let context = Context {
@@ -106,6 +112,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         options: plan.options,
         scanner: plan.scanner,
         wanted: plan.wanted,
+        planted: plan.planted.as_ref(),
     };
     let mut streams: Vec<&str> = plan.specs.iter().map(|(_, spec)| spec.stream()).collect();
     streams.sort_unstable();
@@ -170,7 +177,8 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         }
         _ => BTreeMap::new(),
     };
-    let pairing = plan.wanted.preference.then_some((pairing, plan.options.max_pairs_per_task));
+    let max_pairs = plan.options.max_pairs_per_task;
+    let pairing = plan.wanted.preference.then_some((pairing, max_pairs, plan.planted.as_ref()));
     let (roots, paired) = grow(plan.store, &plan.tmp_dir, threads, &bases, edits, pairing, staging)?;
     tallies.preference.merge(&paired);
     plan.progress.end();

@@ -130,7 +130,7 @@ pub(crate) fn rework(
             drop_stage(plan.store, &plan.bases, stage, &mut edits)?;
         }
     }
-    let pairing = wanted.preference.then_some((pairing, plan.options.max_pairs_per_task));
+    let pairing = wanted.preference.then_some((pairing, plan.options.max_pairs_per_task, None));
     let (roots, paired) = grow(plan.store, &plan.tmp_dir, plan.threads, &bases, edits, pairing, staging)?;
     tallies.preference.merge(&paired);
     Ok((roots, tallies))

@@ -12,8 +12,10 @@ use crate::object::ObjectId;
 use crate::ops::engine::facts::{ExportFact, OutputFact, PairFact, UnitFact, UnitVerdict};
 use crate::ops::engine::inputs::{ReadUnit, SourceFile};
 use crate::ops::engine::maker::{Delivery, Maker, Wanted};
+use crate::ops::engine::sabotage;
 use crate::ops::engine::watch::Watch;
 use crate::ops::error::OpError;
+use crate::ops::fault::Planted;
 use crate::pipeline::export::preference::{self, Entry};
 use crate::pipeline::export::{Screen, TextHash, Verdict, rag, sft, text_hash};
 use crate::pipeline::policy::Policy;
@@ -43,6 +45,8 @@ pub(crate) struct Context<'a> {
     pub options: &'a Options,
     pub scanner: &'a Scanner,
     pub wanted: Wanted,
+    /// The defects that the run was given.
+    pub planted: Option<&'a Planted>,
 }
 
 /// A unit computed, with all that its objects are made from.
@@ -197,12 +201,23 @@ impl Computed {
 /// Scores a record and judges it for every export.
 pub(crate) fn derive(
     context: &Context<'_>,
-    evidence: EvidenceRecord,
+    mut evidence: EvidenceRecord,
 ) -> Result<(Output, OutputFact), OpError> {
+    let Context { policy, options, scanner, planted, .. } = context;
+    if let Some(planted) = planted {
+        sabotage::evidence(planted, &mut evidence);
+    }
     let bytes = evidence.to_object_bytes()?;
     let evidence_id = ObjectId::of(&bytes);
-    let scored = score::score(context.policy, evidence_id, &evidence);
-    Ok(judge(context.options, context.scanner, evidence, bytes, evidence_id, scored))
+    let mut scored = score::score(policy, evidence_id, &evidence);
+    if let Some(planted) = planted {
+        sabotage::scored(planted, policy, &evidence, &mut scored);
+    }
+    let (mut output, mut fact) = judge(options, scanner, evidence, bytes, evidence_id, scored);
+    if let Some(planted) = planted {
+        sabotage::exports(planted, context, &mut output, &mut fact);
+    }
+    Ok((output, fact))
 }
 
 /// Judges scored evidence for every export.
@@ -235,6 +250,7 @@ pub(crate) fn judge(
             group: candidate.group,
             standing: candidate.standing,
             can_win: candidate.can_win,
+            run: candidate.run,
             text: candidate.text,
         },
         Entry::Skipped(rule) => PairFact::Skipped(rule.into()),

@@ -92,6 +92,7 @@ impl Job<'_> {
             started: self.started,
             clock: self.clock,
             scratch: scratch.path(),
+            planted: None,
             progress: self.progress,
         };
         let run = seal.commit(made, |summary| self.message(summary), staging, files)?;
@@ -210,6 +211,7 @@ impl Job<'_> {
                 quarantines: self.sides.iter().filter_map(|side| side.commit.dataset(quarantine)).collect(),
                 files: stored,
             }),
+            planted: None,
             progress: self.progress,
         };
         let made = engine::run(&plan, staging)?;

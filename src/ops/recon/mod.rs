@@ -17,6 +17,7 @@ use crate::ops::OpError;
 use crate::ops::Progress;
 use crate::ops::engine;
 use crate::ops::engine::SourceFile;
+use crate::ops::engine::inputs::is_baselines;
 use crate::ops::setup::spec_files;
 use crate::pipeline::source::Spec;
 use crate::pipeline::source::UnitKind;
@@ -161,7 +162,7 @@ fn unclaimed(site: &Site, claimed: &[SourceFile]) -> Result<Vec<SourceFile>, OpE
         let relative = entry.path().strip_prefix(&site.base).unwrap_or(entry.path());
         let Some(name) = relative.to_str() else { continue };
         let own = entry.path().strip_prefix(&site.root).ok().and_then(Path::to_str);
-        let is_own = own.is_some_and(|own| written.contains(own));
+        let is_own = own.is_some_and(|own| written.contains(own)) || is_baselines(&site.root, entry.path());
         if !entry.file_type().is_file() || claimed.contains(name) || is_own {
             continue;
         }

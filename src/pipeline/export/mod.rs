@@ -14,7 +14,7 @@ use crate::record::EvidenceRecord;
 pub use screen::Screen;
 
 /// The version of the three exporters: part of what an unchanged result is recognised by.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What became of one evidence record in one export.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,6 +37,8 @@ pub struct Candidate {
     pub standing: i64,
     /// Whether it may be the chosen side.
     pub can_win: bool,
+    /// Fingerprint of its run's id: a run that was logged twice is still one run.
+    pub run: TextHash,
     /// Fingerprint of its response.
     pub text: TextHash,
     /// The evidence's record key.
@@ -86,17 +88,18 @@ pub fn candidate(evidence: &EvidenceRecord, category: Category, screen: &Screen<
     if evidence.synthetic_depth > 0 {
         return Entry::Skipped(export::SYNTHETIC);
     }
-    let gates = || -> Result<TextHash, Refusal> {
-        export::grounded(evidence)?;
+    let gates = || -> Result<(TextHash, TextHash), Refusal> {
+        let run = export::grounded(evidence)?;
         let prompt = export::present("instruction", "empty_prompt", evidence.instruction.as_deref())?;
         let response = export::present("response", "empty_response", evidence.response.as_deref())?;
         debug_assert!(!prompt.is_empty());
         screen.row()?;
-        Ok(export::text_hash(&[&normalised(response)]))
+        Ok((export::text_hash(&[run]), export::text_hash(&[&normalised(response)])))
     };
     match gates() {
-        Ok(text) => {
-            Entry::Candidate(Candidate { kind, group, standing, can_win, text, key: evidence.key.clone() })
+        Ok((run, text)) => {
+            let key = evidence.key.clone();
+            Entry::Candidate(Candidate { kind, group, standing, can_win, run, text, key })
         }
         Err(refusal) => Entry::Refused(refusal),
     }
@@ -169,7 +172,10 @@ pub fn select(members: &[Candidate], max_pairs: usize) -> Selection {
         let taken = pairs.len();
         for (better, worse) in gap {
             let (chosen, rejected) = (&by_standing[better], &by_standing[worse]);
-            let may_pair = |c: &usize, r: &usize| members[*c].can_win && members[*c].text != members[*r].text;
+            let may_pair = |c: &usize, r: &usize| {
+                let (c, r) = (&members[*c], &members[*r]);
+                c.can_win && c.text != r.text && c.run != r.run
+            };
             // Each search ends at the first partner, and both lists are in key order, so the first `max_pairs` found
             // are the first in order: a task with thousands of runs is never multiplied out.
             for c in chosen.iter().filter(|c| rejected.iter().any(|r| may_pair(c, r))) {
@@ -264,7 +270,9 @@ mod tests {
 
     fn member(key: &str, standing: i64, text: u8) -> Candidate {
         let (kind, group) = (GroupKind::Task, [0; 16]);
-        Candidate { kind, group, standing, can_win: standing > 0, text: [text; 16], key: key.to_owned() }
+        let run = export::text_hash(&[key]);
+        let key = key.to_owned();
+        Candidate { kind, group, standing, can_win: standing > 0, run, text: [text; 16], key }
     }
 
     #[track_caller]
@@ -291,6 +299,15 @@ mod tests {
         let fates = [Fate::Paired, Fate::Duplicate(0), Fate::Paired];
         check(&[member("a", 2, 1), member("b", 2, 1), member("c", 0, 3)], 8, &[(0, 2)], &fates);
         check(&[], 8, &[], &[]);
+    }
+
+    #[test]
+    fn a_run_that_was_logged_twice_never_pairs_with_itself() {
+        let mut members = [member("a", 2, 1), member("b", 0, 2), member("c", 0, 3)];
+        members[1].run = members[0].run;
+        let fates = [Fate::Paired, Fate::Skipped(UNPAIRED), Fate::Paired];
+        check(&members, 8, &[(0, 2)], &fates);
+        check(&members[..2], 8, &[], &[Fate::Skipped(UNPAIRED), Fate::Skipped(UNPAIRED)]);
     }
 
     #[test]

@@ -15,6 +15,21 @@ use crate::record::TrainableCategory;
 /// Category words that never enter the SFT corpus, whatever the options.
 pub const SFT_NEVER: [&str; 2] = ["rejected", "needs_human_review"];
 
+/// Which of the two layers that stand here are asked. Exports ask both; a gate leaves one out to see that the other
+/// holds alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// The type that cannot hold a forbidden category.
+    pub types: bool,
+    /// [`SFT_NEVER`].
+    pub never: bool,
+}
+
+impl Layers {
+    /// Both.
+    pub const ALL: Self = Self { types: true, never: true };
+}
+
 /// Judges one evidence record for the SFT corpus; `screen` looks at the same record. `include_partial` opens it to
 /// partially accepted evidence.
 pub fn export(
@@ -24,12 +39,26 @@ pub fn export(
     screen: &Screen<'_>,
     include_partial: bool,
 ) -> Verdict<SftSample> {
-    if SFT_NEVER.contains(&scored.category.as_str()) {
+    export_through(Layers::ALL, evidence_id, evidence, scored, screen, include_partial)
+}
+
+/// As [`export`], asking only some of the firewall's layers.
+pub fn export_through(
+    layers: Layers,
+    evidence_id: ObjectId,
+    evidence: &EvidenceRecord,
+    scored: &ScoredRun,
+    screen: &Screen<'_>,
+    include_partial: bool,
+) -> Verdict<SftSample> {
+    if layers.never && SFT_NEVER.contains(&scored.category.as_str()) {
         return Verdict::Skipped(export::category_rule(scored.category));
     }
     let category = match TrainableCategory::try_from(scored.category) {
         Ok(TrainableCategory::Accepted) => TrainableCategory::Accepted,
         Ok(TrainableCategory::PartiallyAccepted) if include_partial => TrainableCategory::PartiallyAccepted,
+        // Whoever left the type out calls it what it is not.
+        Err(_) if !layers.types => TrainableCategory::Accepted,
         _ => return Verdict::Skipped(export::category_rule(scored.category)),
     };
     if evidence.synthetic_depth > 0 {

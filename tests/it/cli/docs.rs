@@ -102,6 +102,8 @@ fn every_answer_is_described_with_its_members() {
         ("distill.diff.v1", &["diff", "--records"]),
         ("distill.receipts.v1", &["receipts"]),
         ("distill.verify.v1", &["verify"]),
+        ("distill.acceptance.v1", &["acceptance"]),
+        ("distill.audit_full.v1", &["audit-full"]),
         ("distill.stats.v1", &["stats"]),
         ("distill.stats.v1", &["stats", "r1"]),
         ("distill.gc.v1", &["gc", "--grace", "0"]),
