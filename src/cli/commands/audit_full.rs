@@ -15,7 +15,7 @@ use crate::record::Severity;
 ///
 /// 16 required checks over phases 0 to 8, against the policy and options that are stored in the audited commit. Writes
 /// reports/distillation/phase8-full-audit-report.md with the drift of the ten metrics, and appends a row to
-/// data/_kb/audit_baselines.jsonl, chained to the row before it and kept in the store as well. Moves no branch. Exits 0 only
+/// `data/_kb/audit_baselines.jsonl`, chained to the row before it and kept in the store as well. Moves no branch. Exits 0 only
 /// when every check holds.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AuditFullArgs {
