@@ -39,10 +39,10 @@ impl<'a> Screen<'a> {
                 ("provenance.source_file", Some(evidence.provenance.source_file.as_str())),
             ];
             let mut named = named.into_iter().filter_map(|(field, text)| Some((field, text?)));
-            let found = named.find_map(|(field, text)| self.scan(field.to_owned(), text));
+            let found = named.find_map(|(field, text)| self.scan(field, text));
             found.or_else(|| {
                 let mut tags = evidence.tags.iter().enumerate();
-                tags.find_map(|(n, tag)| self.scan(format!("tags[{n}]"), tag))
+                tags.find_map(|(n, tag)| self.scan(&format!("tags[{n}]"), tag))
             })
         });
         refusal.clone().map_or(Ok(()), Err)
@@ -55,7 +55,7 @@ impl<'a> Screen<'a> {
     pub fn conversation(&self) -> Result<(), Refusal> {
         let refusal = self.conversation.get_or_init(|| {
             let context = self.evidence.context.as_deref();
-            if let Some(found) = context.and_then(|text| self.scan("context".to_owned(), text)) {
+            if let Some(found) = context.and_then(|text| self.scan("context", text)) {
                 return Some(found);
             }
             for (n, message) in self.evidence.messages.iter().enumerate() {
@@ -99,8 +99,8 @@ impl<'a> Screen<'a> {
         refusal.clone().map_or(Ok(()), Err)
     }
 
-    fn scan(&self, field: String, text: &str) -> Option<Refusal> {
-        self.scanner.scan(text).map(|finding| refusal(&field, &finding))
+    fn scan(&self, field: &str, text: &str) -> Option<Refusal> {
+        self.scanner.scan(text).map(|finding| refusal(field, &finding))
     }
 }
 

@@ -101,9 +101,9 @@ const NONE: u8 = 0xff;
 const VALUES: [u8; 256] = {
     let mut values = [NONE; 256];
     let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut n = 0;
+    let mut n: u8 = 0;
     while n < 64 {
-        values[plain[n] as usize] = n as u8;
+        values[plain[n as usize] as usize] = n;
         n += 1;
     }
     values[b'-' as usize] = 62;

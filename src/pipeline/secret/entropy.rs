@@ -33,7 +33,7 @@ impl Bits {
 
 /// log2 of `n` > 0 in steps of 2^-16, rounded down: the whole part by its length, then one bit for each squaring.
 fn log2(n: u64) -> u64 {
-    let whole = u64::from(63 - n.leading_zeros());
+    let whole = u64::from(n.ilog2());
     let mut result = whole * ONE;
     // 1 <= x < 2, with 31 bits behind the point.
     let mut x = if whole <= 31 { n << (31 - whole) } else { n >> (whole - 31) };

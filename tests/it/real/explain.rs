@@ -61,9 +61,11 @@ fn reads_right(found: &Explanation, (passed, failed): (i64, i64), (more_passed, 
         let of = found.transitions.iter().find(|t| (t.from, t.to) == (from, to));
         of.map_or(0, |of| i64::try_from(of.rows).expect("small"))
     };
-    use Category::{Accepted, PartiallyAccepted, Rejected};
-    assert_eq!(rows(Some(Accepted), Some(PartiallyAccepted)), passed);
-    assert_eq!((rows(None, Some(PartiallyAccepted)), rows(None, Some(Rejected))), (more_passed, more_failed));
+    assert_eq!(rows(Some(Category::Accepted), Some(Category::PartiallyAccepted)), passed);
+    assert_eq!(
+        (rows(None, Some(Category::PartiallyAccepted)), rows(None, Some(Category::Rejected))),
+        (more_passed, more_failed)
+    );
     assert!(failed > 0);
 }
 
