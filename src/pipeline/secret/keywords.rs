@@ -15,6 +15,8 @@ const LONG: usize = 4;
 const SHORT: usize = 3;
 /// Most literals to a vector search: the crate takes 128.
 const LITERALS: usize = 127;
+/// Most fragments to one, measured: with more to a bucket it stops too often, with fewer there are more searches.
+const FRAGMENTS: usize = 48;
 /// Texts shorter than this are searched with spaces behind them, in bytes.
 const PADDED: usize = 64;
 
@@ -222,7 +224,8 @@ impl Fragments {
         let mut parts = Vec::new();
         let (mut firsts, mut others) = (Vec::new(), Vec::new());
         for group in self.0.into_values() {
-            if firsts.len() + others.len() + group.len() > LITERALS {
+            let literals = firsts.len() + others.len() + group.len();
+            if literals > LITERALS || firsts.len() == FRAGMENTS {
                 firsts.append(&mut others);
                 parts.push(std::mem::take(&mut firsts));
             }

@@ -83,7 +83,9 @@ impl Scanner {
                 return Err(TableError::Group { rule: rule.id.clone(), group });
             }
             // A keyword that stands in a pattern as it is written is looked for as it is written, any other in any case.
-            let exact = |keyword: &str| !text.contains("(?i") && text.contains(&regex::escape(keyword));
+            let exact = |keyword: &str| {
+                !text.contains("(?i") && (text.contains(keyword) || text.contains(&regex::escape(keyword)))
+            };
             keywords.rule(rules.len(), &rule.keywords, &exact);
             rules.push(Compiled {
                 id: rule.id.clone(),
