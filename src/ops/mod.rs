@@ -32,6 +32,7 @@ pub mod reindex;
 pub mod schema;
 pub mod show;
 pub mod stats;
+pub mod trace;
 pub mod sources;
 pub mod status;
 pub mod verify;

@@ -28,6 +28,7 @@ mod show;
 mod stats;
 mod sources;
 mod status;
+mod trace;
 mod verify;
 mod whatif;
 
@@ -79,6 +80,7 @@ verbs! {
     "reflog": Reflog(log::ReflogArgs),
     "undo": Undo(refs::UndoArgs),
     "merge": Merge(merge::MergeArgs),
+    "trace": Trace(trace::TraceArgs),
     "verify": Verify(verify::VerifyArgs),
     "acceptance": Acceptance(acceptance::AcceptanceArgs),
     "audit-full": AuditFull(audit_full::AuditFullArgs),
@@ -121,6 +123,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Trace(args) => trace::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Acceptance(args) => acceptance::run(context, &args),
         Command::AuditFull(args) => audit_full::run(context, args),
