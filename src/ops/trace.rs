@@ -25,6 +25,7 @@ use crate::record::Unit;
 use crate::repo::{Commit, Repo, Target};
 use crate::tree;
 
+pub(crate) use origins::Origins;
 pub use reverse::{ExportFate, RecordFate, Reverse, SourceFate, reverse};
 
 use walk::Walk;

@@ -207,7 +207,8 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     }
 }
 
-fn apply(operations: &[LoggedOperation]) -> Catalogue {
+/// What the operations, oldest first, make of an empty catalogue.
+pub(super) fn apply(operations: &[LoggedOperation]) -> Catalogue {
     let mut catalogue = Catalogue::new();
     for LoggedOperation { id, operation } in operations {
         for change in &operation.ref_changes {

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod alarms;
+mod auditor;
 mod audits;
 mod breaking;
 mod checkout;
@@ -13,6 +14,8 @@ mod documents;
 mod engine;
 mod explain;
 mod firewall;
+mod flips;
+mod forge;
 mod freeze;
 mod graph;
 mod handoff;

@@ -35,7 +35,7 @@ impl Random {
 }
 
 /// What the command line installs: panics that the store catches print nothing.
-fn quiet_hook() {
+pub fn quiet_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();

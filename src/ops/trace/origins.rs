@@ -16,7 +16,7 @@ use crate::repo::{Commit, Repo};
 const RECEIPTS_MAX: usize = 100_000;
 
 /// The receipts of one commit, and those before them where these do not tell.
-pub(super) struct Origins<'a> {
+pub(crate) struct Origins<'a> {
     repo: &'a Repo,
     commit: &'a Commit,
     latest: BTreeMap<String, StageReceipt>,
@@ -24,7 +24,7 @@ pub(super) struct Origins<'a> {
 
 impl<'a> Origins<'a> {
     /// Reads the latest receipt of each stage.
-    pub(super) fn new(repo: &'a Repo, commit: &'a Commit) -> Result<Self, OpError> {
+    pub(crate) fn new(repo: &'a Repo, commit: &'a Commit) -> Result<Self, OpError> {
         let receipts = repo.receipts(commit)?;
         let latest = receipts.into_iter().map(|(_, receipt)| (receipt.stage.clone(), receipt)).collect();
         Ok(Self { repo, commit, latest })
@@ -32,7 +32,7 @@ impl<'a> Origins<'a> {
 
     /// The tree of `input` that `stage` read when it made the tree `root` of `output`; where no receipt tells, the
     /// commit's own.
-    pub(super) fn input(&self, stage: &str, output: &str, root: RootId, input: &str) -> Option<RootId> {
+    pub(crate) fn input(&self, stage: &str, output: &str, root: RootId, input: &str) -> Option<RootId> {
         let made = |receipt: &StageReceipt| {
             receipt.stage == stage && receipt.outputs.iter().any(|o| o.dataset == output && o.root == root)
         };
@@ -57,14 +57,14 @@ impl<'a> Origins<'a> {
     }
 
     /// The tree of `input` that the latest receipt of `stage` names as read.
-    pub(super) fn latest_input(&self, stage: &str, input: &str) -> Option<RootId> {
+    pub(crate) fn latest_input(&self, stage: &str, input: &str) -> Option<RootId> {
         let read =
             self.latest.get(stage).and_then(|receipt| receipt.inputs.iter().find(|i| i.dataset == input));
         read.map(|read| read.root).or_else(|| self.commit.dataset(input))
     }
 
     /// The tree of `output` that the latest receipt of `stage` names as made.
-    pub(super) fn latest_output(&self, stage: &str, output: &str) -> Option<RootId> {
+    pub(crate) fn latest_output(&self, stage: &str, output: &str) -> Option<RootId> {
         let made =
             self.latest.get(stage).and_then(|receipt| receipt.outputs.iter().find(|o| o.dataset == output));
         made.map(|made| made.root).or_else(|| self.commit.dataset(output))

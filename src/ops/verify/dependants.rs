@@ -1,12 +1,13 @@
 //! What depends on damaged objects: the refs, datasets and keys that need them.
 //!
-//! Rests on a walk of each dataset that the first walk reached. It runs only where something is damaged. Invariant: an
-//! object that several commits share is named for each of them.
+//! Rests on a walk of each dataset that the first walk reached. It runs only where something is damaged. Invariants: an
+//! object that several commits share is named for each of them; a part of a commit is counted as hit also where its finding
+//! was one too many to be listed.
 
 use std::collections::BTreeMap;
 
 use super::Dependant;
-use super::Finding;
+use super::Findings;
 use super::reach::Reached;
 use crate::object::CommitId;
 use crate::object::ObjectId;
@@ -18,24 +19,35 @@ use crate::tree::TreeError;
 use crate::tree::Visitor;
 use crate::tree::Walker;
 
-/// Adds to each finding the commits, datasets and keys that need it.
-pub(super) fn find(repo: &Repo, reached: &Reached, findings: &mut BTreeMap<ObjectId, Finding>) {
-    let mut users: BTreeMap<RootId, Vec<(&CommitId, &str)>> = BTreeMap::new();
+/// Adds to each finding the commits, datasets and keys that need it, and to `reached` the parts that are hit.
+pub(super) fn find(repo: &Repo, reached: &mut Reached, findings: &mut Findings) {
+    let mut users: BTreeMap<RootId, Vec<(CommitId, String)>> = BTreeMap::new();
     for (id, commit) in &reached.commits {
         for (part, root) in parts(commit) {
-            users.entry(root).or_default().push((id, part));
+            users.entry(root).or_default().push((*id, part.to_owned()));
         }
     }
     for (root, users) in users {
         let mut hits = Hits { findings, hits: Vec::new() };
         Walker::new(repo.store()).walk(root, &mut hits);
-        for (object, key) in hits.hits {
-            let Some(finding) = findings.get_mut(&object) else { continue };
+        let hits = hits.hits;
+        if hits.is_empty() {
+            continue;
+        }
+        for (commit, part) in &users {
+            reached.hit(*commit, part);
+        }
+        for (object, key) in hits {
+            let Some(finding) = findings.objects.get_mut(&object) else { continue };
+            if finding.kind == "receipt" {
+                // The walk has told of it already.
+                continue;
+            }
             for (commit, part) in &users {
                 finding.needed_by(Dependant {
-                    refs: reached.refs.get(*commit).cloned().unwrap_or_default(),
-                    commit_id: Some(**commit),
-                    part: (*part).to_owned(),
+                    refs: reached.refs.get(commit).cloned().unwrap_or_default(),
+                    commit_id: Some(*commit),
+                    part: part.clone(),
                     key: key.clone(),
                 });
             }
@@ -44,7 +56,7 @@ pub(super) fn find(repo: &Repo, reached: &Reached, findings: &mut BTreeMap<Objec
 }
 
 /// The trees of a commit whose rows no parser has looked at.
-fn parts(commit: &Commit) -> impl Iterator<Item = (&str, RootId)> {
+pub(super) fn parts(commit: &Commit) -> impl Iterator<Item = (&str, RootId)> {
     (commit.datasets.iter())
         .map(|(name, root)| (name.as_str(), *root))
         .chain(commit.config_files.map(|root| ("config files", root)))
@@ -53,7 +65,7 @@ fn parts(commit: &Commit) -> impl Iterator<Item = (&str, RootId)> {
 
 /// The damaged objects below one root.
 struct Hits<'a> {
-    findings: &'a BTreeMap<ObjectId, Finding>,
+    findings: &'a Findings,
     hits: Vec<(ObjectId, Option<String>)>,
 }
 
@@ -63,14 +75,12 @@ impl Visitor for Hits<'_> {
     }
 
     fn row(&mut self, row: &Entry) {
-        if self.findings.get(&row.id).is_some_and(|finding| finding.kind != "receipt") {
+        if self.findings.knows(&row.id) {
             self.hits.push((row.id, Some(row.key.clone())));
         }
     }
 
     fn damage(&mut self, id: &ObjectId, _: TreeError) {
-        if self.findings.contains_key(id) {
-            self.hits.push((*id, None));
-        }
+        self.hits.push((*id, None));
     }
 }

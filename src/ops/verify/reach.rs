@@ -10,7 +10,9 @@ use std::collections::HashSet;
 use super::Covered;
 use super::Dependant;
 use super::Findings;
+use super::links::Gatherer;
 use super::walks::{Seen, Trees, Walked, place_of, walk, walk_all, why};
+use crate::base::json::canonicalize;
 use crate::object::CommitId;
 use crate::object::FindExt as _;
 use crate::object::ObjectBytes;
@@ -28,9 +30,36 @@ use crate::store::Census;
 use crate::tree::TreeError;
 
 /// The commits that were read, with the refs that stand at each.
+#[derive(Default)]
 pub(super) struct Reached {
     pub(super) commits: BTreeMap<CommitId, Commit>,
     pub(super) refs: BTreeMap<CommitId, Vec<String>>,
+    /// Parts of commits in which something is damaged or missing.
+    pub(super) hit: BTreeMap<CommitId, BTreeSet<String>>,
+    /// Tags whose object cannot be used.
+    pub(super) broken_tags: BTreeSet<String>,
+}
+
+impl Reached {
+    /// Notes the refs that stand at the commits, where the walk did not begin at refs.
+    pub(super) fn name(&mut self, repo: &Repo) {
+        for name in repo.store().refs().into_keys() {
+            // A tag that cannot be read stands at no commit.
+            if let Ok(commit) = repo.peel(&name)
+                && self.commits.contains_key(&commit)
+            {
+                self.refs.entry(commit).or_default().push(name);
+            }
+        }
+    }
+
+    /// Notes that something in `part` of a commit is damaged or missing.
+    pub(super) fn hit(&mut self, commit: CommitId, part: &str) {
+        let parts = self.hit.entry(commit).or_default();
+        if !parts.contains(part) {
+            parts.insert(part.to_owned());
+        }
+    }
 }
 
 pub(super) struct Reach<'a> {
@@ -45,16 +74,17 @@ pub(super) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// `census` knows the objects that need not be read again.
+    /// `census` knows the objects that need not be read again, whose records `links` has seen.
     pub(super) fn new(
         repo: &'a Repo,
         census: &'a Census,
+        links: &'a Gatherer,
         covered: &'a mut Covered,
         findings: &'a mut Findings,
         progress: &'a dyn Progress,
     ) -> Self {
-        let reached = Reached { commits: BTreeMap::new(), refs: BTreeMap::new() };
-        let seen = Seen::new(census);
+        let reached = Reached::default();
+        let seen = Seen::new(census, links);
         Self { repo, seen, covered, findings, progress, trees: BTreeMap::new(), reached }
     }
 
@@ -126,7 +156,7 @@ impl<'a> Reach<'a> {
         self.covered.bytes += covered.bytes;
         for (kind, id, error) in damage {
             let place = place_of(self.repo.store(), &id, &error);
-            self.findings.object(&format!("{kind} of {name}"), id, place, why(&error));
+            self.findings.object("V2", &format!("{kind} of {name}"), id, place, why(&error));
         }
         rows
     }
@@ -173,8 +203,14 @@ impl<'a> Reach<'a> {
         let walked = walk(self.repo.store(), &self.seen, self.progress, receipts, true);
         let rows = self.take(walked);
         let before = self.covered.objects;
-        for receipt in rows {
-            self.parse("receipt", receipt, part("receipts"), shape::<StageReceipt>);
+        for id in rows {
+            let read = |_: &ObjectId, bytes: &ObjectBytes| {
+                StageReceipt::parse(bytes).map_err(|error| error.to_string())
+            };
+            let Some(receipt) = self.parse("receipt", id, part("receipts"), read) else { continue };
+            if let Some(previous) = receipt.previous {
+                self.parse("receipt before", previous, part("receipts"), shape::<StageReceipt>);
+            }
         }
         self.covered.receipts += self.covered.objects - before;
         let trees = commit.config_files.map(|root| ("config files", root)).into_iter();
@@ -200,7 +236,7 @@ impl<'a> Reach<'a> {
                     self.covered.objects += 1;
                     self.covered.bytes += bytes.len() as u64;
                 }
-                match parse(&id, &bytes) {
+                match canonical(&bytes).and_then(|()| parse(&id, &bytes)) {
                     Ok(value) => return Some(value),
                     Err(detail) => {
                         let place = self.repo.store().locate(&id).ok().flatten().map(|at| at.path);
@@ -213,8 +249,26 @@ impl<'a> Reach<'a> {
                 (place_of(self.repo.store(), &id, &error), why(&error))
             }
         };
-        self.findings.object(kind, id, place, detail).needed_by(named_by);
+        if let Some(commit) = named_by.commit_id.filter(|_| named_by.part != "parent") {
+            self.reached.hit(commit, &named_by.part);
+        }
+        if kind == "tag" {
+            self.reached.broken_tags.extend(named_by.refs.iter().cloned());
+        }
+        if let Some(finding) = self.findings.object("V2", kind, id, place, detail) {
+            finding.needed_by(named_by);
+        }
         None
+    }
+}
+
+/// Commits, tags and reports are few: that they are in canonical form is looked at, too.
+fn canonical(bytes: &[u8]) -> Result<(), String> {
+    let mut form = Vec::with_capacity(bytes.len());
+    match canonicalize(bytes, &mut form) {
+        Ok(()) if form == *bytes => Ok(()),
+        Ok(()) => Err("it is not in canonical form".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

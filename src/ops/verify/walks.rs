@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use rustc_hash::FxHashSet;
 
 use super::Covered;
+use super::links::Gatherer;
 use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::object::OdbError;
@@ -31,6 +32,7 @@ const ROWS_REPORTED: u64 = 4096;
 /// The objects that were looked at.
 pub(super) struct Seen<'a> {
     census: &'a Census,
+    links: &'a Gatherer,
     /// The first 16 bytes of those that the census does not know.
     others: Mutex<FxHashSet<u128>>,
 }
@@ -44,8 +46,8 @@ pub(super) struct Look {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(census: &'a Census) -> Self {
-        Self { census, others: Mutex::default() }
+    pub(super) fn new(census: &'a Census, links: &'a Gatherer) -> Self {
+        Self { census, links, others: Mutex::default() }
     }
 
     pub(super) fn look(&self, id: &ObjectId) -> Look {
@@ -146,7 +148,11 @@ impl Visit<'_> {
         let look = self.seen.look(&row.id);
         let len = match look.len {
             Some(len) => len,
-            None if look.first => self.store.find(&row.id)?.len() as u64,
+            None if look.first => {
+                let bytes = self.store.find(&row.id)?;
+                self.seen.links.see(&row.id, &bytes);
+                bytes.len() as u64
+            }
             None => return Ok(()),
         };
         if len != row.bytes {

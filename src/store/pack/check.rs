@@ -43,8 +43,11 @@ impl PackCheck {
 /// More threads than this do not make reading from one disk faster.
 const THREADS_MAX: usize = 8;
 
-/// Checks the pack at `path`, which should hash to `id`, on all cores.
-pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId) -> PackCheck {
+/// Told of an object that was just hashed and holds, from several threads.
+pub(in crate::store) type Seen<'a> = &'a (dyn Fn(&ObjectId, &[u8]) + Sync);
+
+/// Checks the pack at `path`, which should hash to `id`, on all cores; `seen` gets every object that holds.
+pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId, seen: Seen<'_>) -> PackCheck {
     let mut check = PackCheck::default();
     let reader = match PackReader::open(path) {
         Ok(reader) => reader,
@@ -72,7 +75,7 @@ pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId) -> PackCheck {
         let (reader, table) = (&reader, &table);
         let walks: Vec<_> = parts(table, &order, threads)
             .into_iter()
-            .map(|rows| scope.spawn(move || check_objects(reader, table, rows)))
+            .map(|rows| scope.spawn(move || check_objects(reader, table, rows, seen)))
             .collect();
         check_name(path, id, &mut check);
         if let Err(error) = check_table(reader, table) {
@@ -144,7 +147,7 @@ fn check_name(path: &Path, id: &ObjectId, check: &mut PackCheck) {
 }
 
 /// Unpacks each block once and hashes each of its objects once.
-fn check_objects(reader: &PackReader, table: &Table, rows: &[u32]) -> PackCheck {
+fn check_objects(reader: &PackReader, table: &Table, rows: &[u32], seen: Seen<'_>) -> PackCheck {
     let mut check = PackCheck::default();
     let mut loaded: Option<(u32, Result<Vec<u8>, String>)> = None;
     for row in rows {
@@ -160,6 +163,7 @@ fn check_objects(reader: &PackReader, table: &Table, rows: &[u32]) -> PackCheck 
             Ok(bytes) => {
                 check.objects += 1;
                 check.bytes += bytes.len() as u64;
+                seen(&entry.id, bytes);
             }
             Err(detail) => check.findings.push((Some(entry.id), detail)),
         }

@@ -11,6 +11,8 @@ mod reading;
 mod reindex;
 mod revisions;
 mod stats;
+mod trace;
+mod verifying;
 
 use std::fs;
 use std::path::{Path, PathBuf};

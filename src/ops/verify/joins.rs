@@ -1,0 +1,311 @@
+//! Whether what the rows of a commit say of each other holds: export row → scored run → evidence → source row.
+//!
+//! Rests on the gathered links, on the receipts for the trees that a dataset was made from, and on `tree::diff`. Invariants: a
+//! dataset that stands unchanged over unchanged trees is looked at once, however many commits have it; where little changed
+//! between two commits, only that is looked at; a row that was found damaged is not told of again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Findings;
+use super::links::{RECORDS, Row, Table, key_hash, source_hash};
+use super::reach::Reached;
+use crate::object::{ObjectId, RootId};
+use crate::ops::trace::{self, Origins};
+use crate::repo::{Commit, Repo};
+use crate::tree::{self, TreeError};
+
+/// Of more changed keys than one in so many, all are looked at.
+const FEW: u64 = 64;
+
+/// The exports, with their stages.
+const EXPORTS: [(&str, &str); 3] = [
+    ("exports/rag", "export-rag"),
+    ("exports/sft", "export-sft"),
+    ("exports/preference", "export-preference"),
+];
+
+/// A dataset and the trees that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Case {
+    dataset: &'static str,
+    root: RootId,
+    sources: Option<RootId>,
+    evidence: Option<RootId>,
+    scored: Option<RootId>,
+}
+
+/// Checks the links of all commits; returns how many rows were compared.
+pub(super) fn check(repo: &Repo, table: &Table, reached: &Reached, findings: &mut Findings) -> u64 {
+    let mut joins = Joins {
+        repo,
+        table,
+        findings,
+        done: BTreeSet::new(),
+        latest: BTreeMap::new(),
+        rows: 0,
+        sources: None,
+        evidence: None,
+    };
+    // Parents before children, so that what changed is what a run did.
+    let mut commits: Vec<_> = reached.commits.iter().collect();
+    commits.sort_by_key(|(id, commit)| (commit.generation, **id));
+    for (id, commit) in commits {
+        let Ok(origins) = Origins::new(repo, commit) else { continue };
+        for case in cases(commit, &origins) {
+            if joins.done.insert(case.clone()) {
+                joins.case(&case, commit, *id).ok();
+                joins.latest.insert(case.dataset, case);
+            }
+        }
+    }
+    joins.rows
+}
+
+/// What is to be checked of a commit.
+fn cases(commit: &Commit, origins: &Origins<'_>) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |dataset, [sources, evidence, scored]: [Option<RootId>; 3]| {
+        if let Some(root) = commit.dataset(dataset) {
+            cases.push(Case { dataset, root, sources, evidence, scored });
+        }
+    };
+    let read = |stage: &str, output: &str, input: &str| {
+        commit.dataset(output).and_then(|root| origins.input(stage, output, root, input))
+    };
+    let sources = read("evidence", "evidence", "sources");
+    add("evidence", [sources, None, None]);
+    add("scored-runs", [None, read("score", "scored-runs", "evidence"), None]);
+    for (dataset, stage) in EXPORTS {
+        let scored = if dataset == "exports/preference" { None } else { read(stage, dataset, "scored-runs") };
+        add(dataset, [None, read(stage, dataset, "evidence"), scored]);
+    }
+    let latest = origins.latest_input("evidence", "sources");
+    let evidence = origins.latest_output("evidence", "evidence");
+    add("quarantine", [latest, evidence, None]);
+    add("duplicates", [latest, evidence, None]);
+    cases
+}
+
+struct Joins<'a> {
+    repo: &'a Repo,
+    table: &'a Table,
+    findings: &'a mut Findings,
+    done: BTreeSet<Case>,
+    /// The case of each dataset that was looked at last.
+    latest: BTreeMap<&'static str, Case>,
+    rows: u64,
+    /// The hashes of the rows of a `sources` tree.
+    sources: Option<(RootId, FxHashSet<u128>)>,
+    /// The links of the rows of an `evidence` tree, with the hash of the key.
+    evidence: Option<(RootId, FxHashMap<u128, u64>)>,
+}
+
+impl Joins<'_> {
+    /// Looks at one case. What cannot be read ends it: the walk of the tree has told of that.
+    fn case(&mut self, case: &Case, commit: &Commit, id: crate::object::CommitId) -> Result<(), TreeError> {
+        if let Some(before) = self.latest.get(case.dataset).cloned()
+            && let Some(keys) = self.few_changes(&before, case)?
+        {
+            return self.trace(case, commit, id, keys);
+        }
+        match case.dataset {
+            "scored-runs" | "exports/rag" | "exports/sft" => self.side_by_side(case),
+            _ => self.by_sets(case),
+        }
+    }
+
+    /// The keys at which `after`, or a tree behind it, is not as in `before`; `None` where they are many, or where a change
+    /// behind it does not tell which rows rest on it.
+    fn few_changes(&self, before: &Case, after: &Case) -> Result<Option<BTreeSet<String>>, TreeError> {
+        let store = self.repo.store();
+        let limit = tree::totals(store, after.root)?.rows / FEW;
+        let mut keys = BTreeSet::new();
+        let mut changed = |before: Option<RootId>, after: Option<RootId>, by_key: bool| {
+            let (Some(before), Some(after)) = (before, after) else { return Ok(before == after) };
+            for change in tree::diff(store, before, after) {
+                let change = change?;
+                if by_key {
+                    keys.insert(change.key);
+                } else if change.before.is_some() {
+                    // Something that rows may rest on is gone.
+                    return Ok(false);
+                }
+                if keys.len() as u64 > limit {
+                    return Ok(false);
+                }
+            }
+            Ok::<bool, TreeError>(true)
+        };
+        let same_keys = matches!(after.dataset, "scored-runs" | "exports/rag" | "exports/sft");
+        let few = changed(before.sources, after.sources, false)?
+            && changed(before.evidence, after.evidence, same_keys)?
+            && changed(before.scored, after.scored, true)?
+            && changed(Some(before.root), Some(after.root), true)?;
+        Ok(few.then_some(keys))
+    }
+
+    /// Follows single rows.
+    fn trace(
+        &mut self,
+        case: &Case,
+        commit: &Commit,
+        id: crate::object::CommitId,
+        keys: BTreeSet<String>,
+    ) -> Result<(), TreeError> {
+        for key in keys {
+            let Some(entry) = tree::get(self.repo.store(), case.root, &key)? else { continue };
+            self.rows += 1;
+            let Ok(told) = trace::trace_row(self.repo, id, commit, case.dataset, &key) else { continue };
+            for fault in told.faults {
+                // A damaged object has its own finding; here counts that this row rests on it.
+                self.find(
+                    case.dataset,
+                    entry.id,
+                    &format!("{} of {}/{}: {}", fault.check.as_str(), fault.dataset, fault.key, fault.detail),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows whose evidence and scored run have their key.
+    fn side_by_side(&mut self, case: &Case) -> Result<(), TreeError> {
+        let Some(evidence_root) = case.evidence else { return Ok(()) };
+        let judged = case.scored.is_some();
+        let roots: Vec<RootId> =
+            [Some(evidence_root), case.scored, Some(case.root)].into_iter().flatten().collect();
+        let own = roots.len() - 1;
+        let kind = kind_of(case.dataset);
+        let (mut evidence, mut scored) = (None::<(String, ObjectId)>, None::<(String, ObjectId)>);
+        let repo = self.repo;
+        for entry in tree::together(repo.store(), roots) {
+            let (at, entry) = entry?;
+            if at == 0 {
+                evidence = Some((entry.key, entry.id));
+                continue;
+            }
+            if at != own {
+                scored = Some((entry.key, entry.id));
+                continue;
+            }
+            self.rows += 1;
+            let Some(row) = self.row(case.dataset, kind, &entry.key, entry.id) else { continue };
+            let above = [("evidence", 0, Some(&evidence)), ("scored run", 1, judged.then_some(&scored))];
+            for (what, kind, place) in above {
+                let Some(place) = place else { continue };
+                let there = place.as_ref().filter(|(key, _)| *key == entry.key);
+                let detail = match there.map(|(_, id)| (id, self.table.get(id, kind))) {
+                    None => format!("no {what} has its key `{}`", entry.key),
+                    // That one is damaged, and said to be.
+                    Some((_, None)) => continue,
+                    Some((_, Some(other))) if other.flawed || other.link == row.link => continue,
+                    Some((id, Some(_))) => {
+                        format!(
+                            "it does not rest on the {what} {id} of its key, or differs from it in provenance"
+                        )
+                    }
+                };
+                self.find(case.dataset, entry.id, &detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that name evidence or source rows by other keys than their own.
+    fn by_sets(&mut self, case: &Case) -> Result<(), TreeError> {
+        let kind = kind_of(case.dataset);
+        self.load(case)?;
+        let repo = self.repo;
+        for entry in tree::iter(repo.store(), case.root) {
+            let entry = entry?;
+            self.rows += 1;
+            let Some(row) = self.row(case.dataset, kind, &entry.key, entry.id) else { continue };
+            let sources = self.sources.as_ref().map(|(_, rows)| rows);
+            let evidence = self.evidence.as_ref().map(|(_, links)| links);
+            let has_source = || sources.is_none_or(|rows| rows.contains(&row.other));
+            let has_evidence = |link: u128| evidence.is_none_or(|links| links.contains_key(&link));
+            let detail = match case.dataset {
+                "evidence" if !has_source() => Some("`sources` has not the row that its provenance names"),
+                "exports/preference" => {
+                    let chosen = entry.key.rsplit_once('+').map_or("", |(chosen, _)| chosen);
+                    let of = evidence.and_then(|links| links.get(&row.link));
+                    if evidence.is_some() && of != Some(&key_hash(chosen.as_bytes())) {
+                        Some("its chosen side is not the evidence of the key that its own begins with")
+                    } else if !has_evidence(row.other) {
+                        Some(
+                            "its rejected side is no evidence of the dataset, or differs from it in provenance",
+                        )
+                    } else {
+                        None
+                    }
+                }
+                "quarantine" | "duplicates" if row.link == 0 && !has_source() => {
+                    Some("`sources` has not the row that it names")
+                }
+                "quarantine" | "duplicates" if row.link != 0 && !has_evidence(row.link) => {
+                    Some("the evidence that it names is not in the dataset, or differs from it in provenance")
+                }
+                _ => None,
+            };
+            if let Some(detail) = detail {
+                self.find(case.dataset, entry.id, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the sets of a case at hand.
+    fn load(&mut self, case: &Case) -> Result<(), TreeError> {
+        let store = self.repo.store();
+        if let Some(root) = case.sources
+            && self.sources.as_ref().is_none_or(|(loaded, _)| *loaded != root)
+        {
+            let mut rows = FxHashSet::default();
+            for entry in tree::iter(store, root) {
+                let entry = entry?;
+                rows.insert(source_hash(&entry.id, &entry.key));
+            }
+            self.sources = Some((root, rows));
+        }
+        if let Some(root) = case.evidence
+            && self.evidence.as_ref().is_none_or(|(loaded, _)| *loaded != root)
+        {
+            let mut links = FxHashMap::default();
+            for entry in tree::iter(store, root) {
+                let entry = entry?;
+                if let Some(row) = self.table.get(&entry.id, 0) {
+                    links.insert(row.link, row.key);
+                }
+            }
+            self.evidence = Some((root, links));
+        }
+        Ok(())
+    }
+
+    /// What is known of a row; a row that is no record of its dataset, or of another key, is a finding.
+    fn row(&mut self, dataset: &str, kind: usize, key: &str, id: ObjectId) -> Option<Row> {
+        let detail = match self.table.get(&id, kind).copied() {
+            Some(row) if row.flawed => "it has not the form of its schema".to_owned(),
+            Some(row) if row.key != key_hash(key.as_bytes()) => {
+                format!("it stands under `{key}` and carries another key")
+            }
+            Some(row) => return Some(row),
+            // What could not be read has been told of.
+            None if self.findings.knows(&id) => return None,
+            None => format!("it is no `{}`", RECORDS[kind].1),
+        };
+        self.find(dataset, id, &detail);
+        None
+    }
+
+    fn find(&mut self, dataset: &str, id: ObjectId, detail: &str) {
+        let place = self.repo.store().locate(&id).ok().flatten().map(|at| at.path);
+        self.findings.object("V2", &format!("link of {dataset}"), id, place, detail.to_owned());
+    }
+}
+
+fn kind_of(dataset: &str) -> usize {
+    RECORDS.iter().position(|(name, _)| *name == dataset).unwrap_or_default()
+}

@@ -1,0 +1,296 @@
+//! What records say of each other, in 56 bytes each: gathered while their bytes are at hand, compared later.
+//!
+//! Rests on the check of packs, which hands out every object that it has just hashed. A record's *link* is a hash over the id of
+//! the evidence that it rests on and its provenance, as it carries both: evidence, scored run and export row of one key must
+//! have one link. Invariants: a record is read once, whatever is compared; hashes are 16 bytes of BLAKE3, so that two that
+//! differ are never taken for equal by anything short of 2^64 tries; what has not the form of its schema is kept as flawed.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::object::ObjectId;
+use crate::record::Provenance;
+use crate::record::source_key;
+
+/// The datasets whose rows are records, by their schema.
+pub(super) const RECORDS: [(&str, &str); 7] = [
+    ("evidence", "distill.evidence_record.v1"),
+    ("scored-runs", "distill.scored_run.v1"),
+    ("exports/rag", "distill.rag_sample.v1"),
+    ("exports/sft", "distill.sft_sample.v1"),
+    ("exports/preference", "distill.preference_sample.v1"),
+    ("quarantine", "distill.quarantine_entry.v1"),
+    ("duplicates", "distill.duplicate_entry.v1"),
+];
+
+/// What is known of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Row {
+    id: u128,
+    /// Which of [`RECORDS`] it is.
+    kind: u8,
+    /// Whether it has not the form of its schema.
+    pub(super) flawed: bool,
+    /// The key that it carries.
+    pub(super) key: u64,
+    /// The evidence that it rests on and its provenance; of a pair, those of the chosen side. 0 where it rests on a source
+    /// row alone.
+    pub(super) link: u128,
+    /// Of evidence and of what its stage did not take, key and id of the source row; of a pair, the link of the rejected
+    /// side. Else 0.
+    pub(super) other: u128,
+}
+
+/// Gathers rows from several threads.
+pub(super) struct Gatherer {
+    shards: Vec<Mutex<Vec<Row>>>,
+    needle: memchr::memmem::Finder<'static>,
+}
+
+/// All rows, to be looked up by id.
+pub(super) struct Table(Vec<Row>);
+
+/// Threads that gather rarely meet in one of so many.
+const SHARDS: usize = 64;
+
+impl Gatherer {
+    pub(super) fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, needle: memchr::memmem::Finder::new(b"\"schema\":\"distill.") }
+    }
+
+    /// Takes in an object that hashes to `id`, if it is a record.
+    pub(super) fn see(&self, id: &ObjectId, bytes: &[u8]) {
+        if bytes.first() != Some(&b'{') || self.needle.find(bytes).is_none() {
+            return;
+        }
+        if let Some(row) = row(id, bytes) {
+            let shard = &self.shards[usize::from(id.as_bytes()[0]) % SHARDS];
+            shard.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        }
+    }
+
+    /// What was gathered.
+    pub(super) fn table(self) -> Table {
+        let shards =
+            self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let mut rows: Vec<Row> = shards.flatten().collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Table(rows)
+    }
+}
+
+impl Table {
+    /// What is known of `id` as a row of the dataset at `kind`; `None` for what is no such record.
+    pub(super) fn get(&self, id: &ObjectId, kind: usize) -> Option<&Row> {
+        let wanted = (prefix(id), u8::try_from(kind).ok()?);
+        let at = self.0.binary_search_by(|row| (row.id, row.kind).cmp(&wanted)).ok()?;
+        Some(&self.0[at])
+    }
+}
+
+/// Hashes the parts; no part is empty, and their lengths are fixed but for the last.
+pub(super) fn mix(parts: &[&[u8]]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    let mut first = [0; 16];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    u128::from_le_bytes(first)
+}
+
+/// A key, hashed.
+pub(super) fn key_hash(key: &[u8]) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the hash")]
+    let half = mix(&[key]) as u64;
+    half
+}
+
+/// A source row by its id and key, hashed.
+pub(super) fn source_hash(raw_id: &ObjectId, key: &str) -> u128 {
+    mix(&[raw_id.as_bytes(), key.as_bytes()])
+}
+
+fn prefix(id: &ObjectId) -> u128 {
+    let mut first = [0; 16];
+    first.copy_from_slice(&id.as_bytes()[..16]);
+    u128::from_be_bytes(first)
+}
+
+/// The members of a record that name others.
+#[derive(Default)]
+struct Parts<'a> {
+    schema: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
+    stage: Option<&'a [u8]>,
+    evidence_id: Option<&'a [u8]>,
+    evidence_ids: Option<&'a [u8]>,
+    refused_id: Option<&'a [u8]>,
+    provenance: Option<&'a [u8]>,
+}
+
+fn row(id: &ObjectId, bytes: &[u8]) -> Option<Row> {
+    let mut parts = Parts::default();
+    for (name, value) in members(bytes)? {
+        let place = match name {
+            b"schema" => &mut parts.schema,
+            b"key" | b"id" => &mut parts.key,
+            b"stage" => &mut parts.stage,
+            b"evidence_id" => &mut parts.evidence_id,
+            b"evidence_ids" => &mut parts.evidence_ids,
+            b"refused_id" => &mut parts.refused_id,
+            b"provenance" => &mut parts.provenance,
+            _ => continue,
+        };
+        *place = Some(value);
+    }
+    let schema = text(parts.schema?)?;
+    let kind = RECORDS.iter().position(|(_, name)| name.as_bytes() == schema)?;
+    let kind_byte = u8::try_from(kind).ok()?;
+    let flawed = Row { id: prefix(id), kind: kind_byte, flawed: true, key: 0, link: 0, other: 0 };
+    Some(linked(id, kind, &parts).map_or(flawed, |(key, link, other)| Row {
+        flawed: false,
+        key,
+        link,
+        other,
+        ..flawed
+    }))
+}
+
+fn linked(id: &ObjectId, kind: usize, parts: &Parts<'_>) -> Option<(u64, u128, u128)> {
+    let key = key_hash(text(parts.key?)?);
+    let provenance = parts.provenance?;
+    let link = |evidence: &[u8], provenance: &[u8]| Some(mix(&[text(evidence)?, provenance]));
+    let source = |provenance: &[u8]| {
+        let said: Provenance = serde_json::from_slice(provenance).ok()?;
+        let key = source_key(&said.source_file, said.line_offset).ok()?;
+        Some((source_hash(&said.raw_id, &key), said.raw_id))
+    };
+    Some(match RECORDS[kind].0 {
+        "evidence" => (key, mix(&[id.to_string().as_bytes(), provenance]), source(provenance)?.0),
+        "exports/preference" => {
+            let ids = parts.evidence_ids?;
+            let side = |name: &[u8]| link(member(ids, name)?, member(provenance, name)?);
+            (key, side(b"chosen")?, side(b"rejected")?)
+        }
+        "quarantine" | "duplicates" => {
+            let refused = parts.refused_id?;
+            if text(parts.stage?)? == b"evidence" {
+                let (hash, raw_id) = source(provenance)?;
+                // The entry must name the row that its provenance names.
+                (text(refused)? == raw_id.to_string().as_bytes()).then_some((key, 0, hash))?
+            } else {
+                (key, link(refused, provenance)?, 0)
+            }
+        }
+        _ => (key, link(parts.evidence_id?, provenance)?, 0),
+    })
+}
+
+/// What stands between the quotes of a string that has no escapes.
+fn text(value: &[u8]) -> Option<&[u8]> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    (!inner.contains(&b'\\')).then_some(inner)
+}
+
+fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    members(object)?.into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+/// The members of an object in canonical form, names without their quotes; `None` where it has another form.
+fn members(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let mut members = Vec::with_capacity(32);
+    let mut at = 1;
+    if bytes == b"{}" {
+        return Some(members);
+    }
+    loop {
+        let colon = string_end(bytes, at)?;
+        let name = &bytes[at + 1..colon - 1];
+        if bytes.get(colon) != Some(&b':') {
+            return None;
+        }
+        let end = value_end(bytes, colon + 1)?;
+        members.push((name, &bytes[colon + 1..end]));
+        match bytes.get(end) {
+            Some(b',') => at = end + 1,
+            Some(b'}') if end + 1 == bytes.len() => return Some(members),
+            _ => return None,
+        }
+    }
+}
+
+/// The end of the string that begins at `at`.
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes.get(at) != Some(&b'"') {
+        return None;
+    }
+    let mut at = at + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// The end of the value that begins at `at`.
+fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = at;
+    let mut depth = 0_usize;
+    loop {
+        match *bytes.get(at)? {
+            b'"' => at = string_end(bytes, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                at += 1;
+            }
+            b',' | b':' if depth > 0 => {
+                at += 1;
+                continue;
+            }
+            b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => return None,
+            _ => at += bytes[at..].iter().position(|b| b",]}:".contains(b)).unwrap_or(bytes.len() - at),
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_cut_at_the_top_level() {
+        let text = br#"{"a":{"key":"no","b":["}",1,{}]},"key":"x\"y","n":-1.5e-7,"z":null}"#;
+        let found = members(text).expect("an object");
+        let names: Vec<_> =
+            found.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        assert_eq!(names, ["a", "key", "n", "z"]);
+        assert_eq!(found[0].1, br#"{"key":"no","b":["}",1,{}]}"#);
+        assert_eq!((found[1].1, found[2].1, found[3].1), (&br#""x\"y""#[..], &b"-1.5e-7"[..], &b"null"[..]));
+        assert_eq!(members(b"{}").map(|found| found.len()), Some(0));
+        for bad in [
+            &b"{"[..],
+            b"{\"a\"",
+            b"{\"a\":",
+            b"{\"a\":1",
+            b"{\"a\": 1}",
+            b"{\"a\":1} ",
+            b"{\"a\":]}",
+            b"{\"a\":\"\\",
+        ] {
+            assert_eq!(members(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}
