@@ -48,7 +48,12 @@ pub(super) struct Gatherer {
 }
 
 /// All rows, to be looked up by id.
-pub(super) struct Table(Vec<Row>);
+pub(super) struct Table {
+    rows: Vec<Row>,
+    /// Where the ids with these leading bits begin, one more for the end.
+    starts: Vec<usize>,
+    shift: u32,
+}
 
 /// Threads that gather rarely meet in one of so many.
 const SHARDS: usize = 64;
@@ -77,7 +82,18 @@ impl Gatherer {
         let mut rows: Vec<Row> = shards.flatten().collect();
         rows.sort_unstable();
         rows.dedup();
-        Table(rows)
+        // About four to a bucket: a search of all would miss the cache at each of its steps.
+        let bits = (rows.len() / 4).checked_ilog2().unwrap_or(0).clamp(1, 24);
+        let shift = 128 - bits;
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let mut at = 0;
+        for bucket in 0..=1_u128 << bits {
+            while at < rows.len() && rows[at].id >> shift < bucket {
+                at += 1;
+            }
+            starts.push(at);
+        }
+        Table { rows, starts, shift }
     }
 }
 
@@ -85,8 +101,10 @@ impl Table {
     /// What is known of `id` as a row of the dataset at `kind`; `None` for what is no such record.
     pub(super) fn get(&self, id: &ObjectId, kind: usize) -> Option<&Row> {
         let wanted = (prefix(id), u8::try_from(kind).ok()?);
-        let at = self.0.binary_search_by(|row| (row.id, row.kind).cmp(&wanted)).ok()?;
-        Some(&self.0[at])
+        let bucket = usize::try_from(wanted.0 >> self.shift).ok()?;
+        let rows = &self.rows[self.starts[bucket]..self.starts[bucket + 1]];
+        let at = rows.binary_search_by(|row| (row.id, row.kind).cmp(&wanted)).ok()?;
+        Some(&rows[at])
     }
 }
 
