@@ -85,12 +85,7 @@ impl Setup {
     pub(crate) fn parse(files: BTreeMap<String, Vec<u8>>, options: Options) -> Result<Self, OpError> {
         let text = |name: &str| String::from_utf8_lossy(files.get(name).map_or(&[][..], Vec::as_slice));
         let policy = Policy::parse(".distill/policy.toml", &text(POLICY_FILE))?;
-        let table = if files.contains_key(SECRETS_FILE) {
-            Table::parse(".distill/secrets.toml", &text(SECRETS_FILE))?
-        } else {
-            Table::embedded()?
-        };
-        let scanner = Scanner::new(&table)?;
+        let scanner = scanner(files.get(SECRETS_FILE).map(Vec::as_slice))?;
         let mut specs = Vec::new();
         for file in files.keys() {
             let Some(name) = file.strip_prefix("sources/").and_then(|name| name.strip_suffix(".toml")) else {
@@ -173,4 +168,16 @@ fn read(path: &Path) -> Result<String, OpError> {
         }
         error
     })
+}
+
+/// The scanner by the rules that `text` has, or by those that come with distill.
+///
+/// # Errors
+/// Rules that cannot be used, with line and column.
+pub(crate) fn scanner(text: Option<&[u8]>) -> Result<Scanner, OpError> {
+    let table = match text {
+        Some(text) => Table::parse(".distill/secrets.toml", &String::from_utf8_lossy(text))?,
+        None => Table::embedded()?,
+    };
+    Ok(Scanner::new(&table)?)
 }

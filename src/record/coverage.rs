@@ -73,17 +73,17 @@ impl StreamCoverage {
 
     /// Checks the counts under the path `field`.
     pub(super) fn check(&self, checks: &mut Checks, field: &str) {
-        checks.text(&self.spec, &format!("{field}.spec"));
-        checks.text(&self.stream, &format!("{field}.stream"));
+        checks.text(&self.spec, format!("{field}.spec"));
+        checks.text(&self.stream, format!("{field}.stream"));
         let of = |name: &str| format!("{field}.{name}");
-        checks.require(self.observed <= self.units, &of("observed"), "is more than units");
-        checks.require(self.bytes_read <= self.bytes, &of("bytes_read"), "is more than bytes");
-        checks.require(self.keys.len() <= Self::KEYS_MAX, &of("keys"), "names more than 256 members");
+        checks.require(self.observed <= self.units, of("observed"), "is more than units");
+        checks.require(self.bytes_read <= self.bytes, of("bytes_read"), "is more than bytes");
+        checks.require(self.keys.len() <= Self::KEYS_MAX, of("keys"), "names more than 256 members");
         for (name, filled) in &self.fields {
-            checks.require(*filled <= self.records, &of(&format!("fields.{name}")), "is more than records");
+            checks.require(*filled <= self.records, of(&format!("fields.{name}")), "is more than records");
         }
         for (name, key) in &self.keys {
-            checks.require(key.seen > 0, &of(&format!("keys.{name}.seen")), "is 0: it was not there");
+            checks.require(key.seen > 0, of(&format!("keys.{name}.seen")), "is 0: it was not there");
         }
     }
 }

@@ -136,23 +136,23 @@ impl Record for DriftReport {
             let known = metric.before.is_some() == self.baseline.is_some();
             checks.require(
                 known,
-                &format!("metrics[{n}].before"),
+                format!("metrics[{n}].before"),
                 "is null exactly where there is no baseline",
             );
             let change = DriftMetric::change(metric.before, metric.after);
             checks.require(
                 change == metric.change,
-                &format!("metrics[{n}].change"),
+                format!("metrics[{n}].change"),
                 "does not follow from the values",
             );
             checks.require(
                 metric.severity <= self.severity,
                 "severity",
-                &format!("is lower than that of {}", metric.name),
+                format!("is lower than that of {}", metric.name),
             );
         }
         for (n, changes) in self.datasets.iter().enumerate() {
-            checks.text(&changes.dataset, &format!("datasets[{n}].dataset"));
+            checks.text(&changes.dataset, format!("datasets[{n}].dataset"));
         }
         let explained = self.severity == Severity::None || !self.causes.is_empty();
         checks.require(explained, "causes", "is empty, but the severity is not none");

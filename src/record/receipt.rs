@@ -187,7 +187,7 @@ impl Record for StageReceipt {
         checks.text(&self.tool.name, "tool.name");
         checks.text(&self.tool.version, "tool.version");
         for (n, input) in self.inputs.iter().enumerate() {
-            checks.text(&input.dataset, &format!("inputs[{n}].dataset"));
+            checks.text(&input.dataset, format!("inputs[{n}].dataset"));
         }
         for (n, output) in self.outputs.iter().enumerate() {
             output.check(&mut checks, &format!("outputs[{n}]"));
@@ -217,7 +217,7 @@ impl Record for StageReceipt {
 
 impl OutputSnapshot {
     fn check(&self, checks: &mut Checks, field: &str) {
-        checks.text(&self.dataset, &format!("{field}.dataset"));
+        checks.text(&self.dataset, format!("{field}.dataset"));
         let digests =
             [("jsonl_blake3", self.jsonl_blake3.as_deref()), ("jsonl_sha256", self.jsonl_sha256.as_deref())];
         for (name, digest) in digests {

@@ -123,10 +123,10 @@ impl Record for RunSummary {
         checks.text(&self.run_id, "run_id");
         checks.require(!self.stages.is_empty(), "stages", "is empty");
         for (n, stage) in self.stages.iter().enumerate() {
-            checks.code(&stage.stage, &format!("stages[{n}].stage"));
+            checks.code(&stage.stage, format!("stages[{n}].stage"));
             stage.counts.check(&mut checks, &format!("stages[{n}].counts"));
             let again = self.stages[..n].iter().any(|earlier| earlier.stage == stage.stage);
-            checks.require(!again, &format!("stages[{n}].stage"), "is named twice");
+            checks.require(!again, format!("stages[{n}].stage"), "is named twice");
         }
         let sum = self.stages.iter().fold(Counts::default(), |sum, stage| sum.plus(&stage.counts));
         checks.require(sum == self.totals, "totals", "is not the sum of the stages' counts");
@@ -137,7 +137,7 @@ impl Record for RunSummary {
             ("metrics.p3_human", self.metrics.p3_human, self.categories.needs_human_review),
         ];
         for (field, metric, count) in agree {
-            checks.require(metric == count, field, &format!("is {metric}, but categories says {count}"));
+            checks.require(metric == count, field, format!("is {metric}, but categories says {count}"));
         }
         checks.texts(&self.notes, "notes");
         checks.into_violations()

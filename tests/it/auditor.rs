@@ -206,7 +206,7 @@ fn the_second_verifier_agrees_on_damaged_stores() {
             }
             if n == 0 || long() {
                 check(&format!("a lost file of {folder}"), &mut |root| {
-                    fs::remove_file(below(root)).expect("there")
+                    fs::remove_file(below(root)).expect("there");
                 });
             }
         }

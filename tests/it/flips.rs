@@ -95,11 +95,11 @@ impl Small {
         for (what, was) in &self.baseline {
             match now.get(what) {
                 Some(Ok(bytes)) => {
-                    assert!(was.as_ref() == Ok(bytes), "{name} {bit}: {what} is read as something else")
+                    assert!(was.as_ref() == Ok(bytes), "{name} {bit}: {what} is read as something else");
                 }
                 // What is not told any more must have been reported.
                 Some(Err(_)) | None => {
-                    assert!(!report.sound, "{name} {bit}: {what} is lost, and verify says nothing")
+                    assert!(!report.sound, "{name} {bit}: {what} is lost, and verify says nothing");
                 }
             }
         }

@@ -41,7 +41,7 @@ pub fn forge(
     commit.datasets.insert(dataset.to_owned(), snapshot.root);
     commit.parents = vec![head];
     commit.generation += 1;
-    commit.run_id = "forged".to_owned();
+    "forged".clone_into(&mut commit.run_id);
     let id = staging.write(Kind::Data, &commit.to_bytes().expect("canonical")).expect("staged");
     let moved = RefChange { name: "heads/main".to_owned(), old: Some(*head.object()), new: Some(id) };
     let request = OpRequest {

@@ -17,7 +17,7 @@ use crate::record::Unit;
 /// Follow a row to the line it was made from, or a line to what became of it
 ///
 /// Goes from an export row to its scored run, its evidence and its source row, and computes every hash on the way again:
-/// object ids, the tree nodes that put each object in its dataset, the sig_hash from the source row's own bytes; and
+/// object ids, the tree nodes that put each object in its dataset, the `sig_hash` from the source row's own bytes; and
 /// compares what the objects say of each other. A preference pair is followed on both sides; a row of evidence,
 /// scored-runs, quarantine or duplicates from where it stands. Exits 4 where anything does not hold, 1 where a line or object
 /// is no row of the commit, 2 where nothing has that name.
@@ -93,13 +93,13 @@ fn read_line() -> Result<Vec<u8>, OpError> {
 }
 
 fn trace_text(ui: &Ui, told: &Trace) -> String {
-    let mut text = head(ui, told.commit_id.object().short(12), &told.run_id);
+    let mut text = head(ui, &told.commit_id.object().short(12), &told.run_id);
     draw(ui, &mut text, &told.row, "", "");
     text.push_str(&verdict(ui, told.faults.len()));
     text
 }
 
-fn head(ui: &Ui, commit: String, run_id: &str) -> String {
+fn head(ui: &Ui, commit: &str, run_id: &str) -> String {
     format!("{}\n\n", ui.paint(Style::Dim, format!("in commit {commit} ({run_id})")))
 }
 
@@ -165,7 +165,7 @@ const fn disk(on_disk: OnDisk) -> &'static str {
 }
 
 fn reverse_text(ui: &Ui, told: &Reverse) -> String {
-    let mut text = head(ui, told.commit_id.object().short(12), &told.run_id);
+    let mut text = head(ui, &told.commit_id.object().short(12), &told.run_id);
     draw(ui, &mut text, &told.row, "", "");
     let fate = match (&told.rule, &told.detail, told.fate) {
         (Some(rule), Some(detail), _) => format!("{}: {rule}: {detail}", told.fate.as_str()),

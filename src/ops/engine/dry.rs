@@ -51,7 +51,7 @@ pub(crate) fn rescore(
         let scored = score::score(&setup.policy, evidence_id, &evidence);
         take(&scored)?;
         let (_, mut fact) = judge(&setup.options, &setup.scanner, evidence, bytes, evidence_id, scored);
-        ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft);
+        ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         tallies.score.consumed(1);
         tallies.categories.add(fact.category);
         export(&mut tallies.rag, &fact.rag);
@@ -103,7 +103,7 @@ pub(crate) fn remap(
         worker.watch.begin();
         stored.read(file, 0..u64::MAX, &mut |read| {
             let mut computed = worker.compute(file, read)?;
-            ledger.decide(stream.unwrap_or(u32::MAX), &mut computed.fact);
+            ledger.decide(stream.unwrap_or(u32::MAX), &mut computed.fact)?;
             let fact = &computed.fact;
             tallies.unit(fact);
             if fact.duplicate_of.is_none() {

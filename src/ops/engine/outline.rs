@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     fn text(len: usize) -> Vec<u8> {
-        let mut text: Vec<u8> = (0..len).map(|n| (n * n / 7 % 251) as u8).collect();
+        let mut text: Vec<u8> = (0..len).map(|n| u8::try_from(n * n / 7 % 251).unwrap_or_default()).collect();
         if let Some(last) = text.last_mut() {
             *last = b'\n';
         }

@@ -91,8 +91,8 @@ impl Shard {
             return Err(0);
         }
         // The first 64 bits as a fraction of 2^64, of the places there are: always less than their number.
-        let first = u128::from((print >> 64) as u64);
-        let mut at = ((first * places as u128) >> 64) as usize;
+        let share = ((print >> 64) * places as u128) >> 64;
+        let mut at = usize::try_from(share).unwrap_or_default();
         loop {
             match self.prints[at] {
                 0 => return Err(at),

@@ -14,7 +14,6 @@ use super::follow::{hop, record, same};
 use super::origins::Origins;
 use super::{CheckName, Fault, Hop, Role, source};
 use crate::object::CommitId;
-use crate::object::ObjectBytes;
 use crate::object::RootId;
 use crate::ops::engine::stored;
 use crate::ops::open::resolve;
@@ -172,7 +171,7 @@ pub fn reverse(
         joined_by: Vec::new(),
         scanned: Vec::new(),
     };
-    told.tell(repo, &commit, &finder, &key, bytes, progress)?;
+    told.tell(repo, &commit, &finder, &key, bytes.as_deref(), progress)?;
     told.gather();
     Ok(told)
 }
@@ -204,7 +203,7 @@ impl Reverse {
         commit: &Commit,
         finder: &Finder<'_>,
         source: &str,
-        bytes: Option<ObjectBytes>,
+        bytes: Option<&[u8]>,
         progress: &dyn Progress,
     ) -> Result<(), OpError> {
         if let Some((reason, entry)) =
@@ -212,7 +211,7 @@ impl Reverse {
         {
             let (hop, entry) = entry;
             if let Some(entry) = entry {
-                self.sig(&entry.provenance, bytes.as_deref());
+                self.sig(&entry.provenance, bytes);
                 self.detail = Some(entry.detail);
             }
             (self.fate, self.rule) = (SourceFate::Quarantined, Some(reason));
@@ -221,14 +220,14 @@ impl Reverse {
         }
         if let Some((hop, entry)) = duplicate(repo, commit, "evidence", source)? {
             if let Some(entry) = entry {
-                self.sig(&entry.provenance, bytes.as_deref());
+                self.sig(&entry.provenance, bytes);
                 self.detail = Some(entry.duplicate_of);
             }
             self.fate = SourceFate::Duplicate;
             self.entries.push(hop);
             return Ok(());
         }
-        let found = finder.find(bytes.as_deref(), progress)?;
+        let found = finder.find(bytes, progress)?;
         self.scanned.extend(found.scanned.then(|| "evidence".to_owned()));
         self.joined_by = found.joined_by;
         (self.fate, self.rule) = match (found.keys.is_empty(), found.skipped) {
@@ -246,7 +245,7 @@ impl Reverse {
                 self.records.push(RecordFate { key, evidence, scored: None, exports: Vec::new() });
                 continue;
             };
-            self.sig(&parsed.provenance, bytes.as_deref());
+            self.sig(&parsed.provenance, bytes);
             let evidence_id = evidence.id;
             let scored_root = commit.dataset("scored-runs");
             let there = scored_root.map(|root| tree::get(repo.store(), root, &key)).transpose()?.flatten();

@@ -415,13 +415,13 @@ impl<'a> Old<'a> {
     /// The next unit, if its number is less than `end`.
     fn next_before(&mut self, end: u64) -> Result<Option<(u64, ObjectId)>, OpError> {
         if self.next.is_none() {
-            self.next = self.rows.next().map(|row| numbered(row?)).transpose()?;
+            self.next = self.rows.next().map(|row| numbered(&row?)).transpose()?;
         }
         Ok(self.next.take_if(|(number, _)| *number < end))
     }
 }
 
-fn numbered(row: tree::Entry) -> Result<(u64, ObjectId), OpError> {
+fn numbered(row: &tree::Entry) -> Result<(u64, ObjectId), OpError> {
     let number = row.key.rsplit('/').next().and_then(|digits| digits.parse().ok());
     let number = number.ok_or_else(|| {
         OpError::new(

@@ -9,8 +9,10 @@ use super::{ExportFate, duplicate, quarantined};
 use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::ops::OpError;
+use crate::ops::setup::{SECRETS_FILE, scanner};
 use crate::pipeline::export::preference::{self, Entry};
-use crate::pipeline::export::{Verdict, rag, sft};
+use crate::pipeline::export::{Screen, Verdict, rag, sft};
+use crate::pipeline::secret::Scanner;
 use crate::record::{EvidenceRecord, PreferenceSample, QuarantineEntry, ScoredRun};
 use crate::repo::{Commit, Repo};
 use crate::tree;
@@ -20,6 +22,7 @@ pub(super) struct Exports<'a> {
     repo: &'a Repo,
     commit: &'a Commit,
     include_partial: bool,
+    scanner: Scanner,
 }
 
 impl<'a> Exports<'a> {
@@ -31,7 +34,13 @@ impl<'a> Exports<'a> {
                 serde_json::from_slice(&repo.store().find(&id)?).unwrap_or_default();
             include_partial = config["options"]["include_partial"].as_bool().unwrap_or(false);
         }
-        Ok(Self { repo, commit, include_partial })
+        let secrets = match commit.config_files {
+            Some(root) => tree::get(repo.store(), root, SECRETS_FILE)?,
+            None => None,
+        };
+        let text = secrets.map(|entry| repo.store().find(&entry.id)).transpose()?;
+        let scanner = scanner(text.as_deref())?;
+        Ok(Self { repo, commit, include_partial, scanner })
     }
 
     /// The fate of one record in each export; datasets that were gone through are added to `scanned`.
@@ -42,8 +51,9 @@ impl<'a> Exports<'a> {
         scored: &ScoredRun,
         scanned: &mut Vec<String>,
     ) -> Result<Vec<ExportFate>, OpError> {
-        let rag_rule = rule(&rag::export(id, evidence, scored));
-        let sft_rule = rule(&sft::export(id, evidence, scored, self.include_partial));
+        let screen = Screen::new(&self.scanner, evidence);
+        let rag_rule = rule(&rag::export(id, evidence, scored, &screen));
+        let sft_rule = rule(&sft::export(id, evidence, scored, &screen, self.include_partial));
         Ok(vec![
             self.plain("exports/rag", "export-rag", &evidence.key, rag_rule)?,
             self.plain("exports/sft", "export-sft", &evidence.key, sft_rule)?,
@@ -92,7 +102,8 @@ impl<'a> Exports<'a> {
         scanned: &mut Vec<String>,
     ) -> Result<ExportFate, OpError> {
         let dataset = "exports/preference";
-        let entry = preference::candidate(evidence, scored.category);
+        let screen = Screen::new(&self.scanner, evidence);
+        let entry = preference::candidate(evidence, scored.category, &screen);
         let mut rows = Vec::new();
         if let Some(root) = self.commit.dataset(dataset) {
             let row = |key: &str| hop(self.repo, Role::Row, dataset, Some(root), key, None).0;
