@@ -24,6 +24,7 @@ use crate::object::ObjectId;
 use crate::ops::OpError;
 use crate::ops::progress::Progress;
 use crate::ops::verify::links::Gatherer;
+pub(crate) use crate::ops::verify::links::RECORDS;
 use crate::ops::verify::reach::Reach;
 use crate::repo::Repo;
 use crate::store::Census;

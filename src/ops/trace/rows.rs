@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::object::ObjectId;
 use crate::ops::OpError;
+use crate::ops::verify::RECORDS;
 use crate::repo::{Commit, Repo};
 use crate::tree;
 
@@ -26,25 +27,14 @@ struct Head {
     id: Option<String>,
 }
 
-/// The schemas of rows, with their datasets.
-const ROWS: [(&str, &str); 7] = [
-    ("distill.evidence_record.v1", "evidence"),
-    ("distill.scored_run.v1", "scored-runs"),
-    ("distill.rag_sample.v1", "exports/rag"),
-    ("distill.sft_sample.v1", "exports/sft"),
-    ("distill.preference_sample.v1", "exports/preference"),
-    ("distill.quarantine_entry.v1", "quarantine"),
-    ("distill.duplicate_entry.v1", "duplicates"),
-];
-
 /// Where an object of these bytes says that it stands; `None` for what is not distill's own.
 pub(super) fn place_of(bytes: &[u8]) -> Option<Place> {
     if bytes.first() != Some(&b'{') {
         return None;
     }
     let Head { schema, key, id } = serde_json::from_slice(bytes).ok()?;
-    match ROWS.iter().find(|(name, _)| *name == schema) {
-        Some((_, dataset)) => Some(Place::Row { dataset, key: key.or(id)? }),
+    match RECORDS.iter().find(|(_, name)| *name == schema) {
+        Some((dataset, _)) => Some(Place::Row { dataset, key: key.or(id)? }),
         None if schema.starts_with("distill.") => Some(Place::NoRow(schema)),
         None => None,
     }

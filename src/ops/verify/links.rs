@@ -9,18 +9,20 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use crate::object::ObjectId;
-use crate::record::Provenance;
-use crate::record::source_key;
+use crate::record::{
+    DuplicateEntry, EvidenceRecord, PreferenceSample, Provenance, QuarantineEntry, RagSample, Record as _,
+    ScoredRun, SftSample, source_key,
+};
 
 /// The datasets whose rows are records, by their schema.
-pub(super) const RECORDS: [(&str, &str); 7] = [
-    ("evidence", "distill.evidence_record.v1"),
-    ("scored-runs", "distill.scored_run.v1"),
-    ("exports/rag", "distill.rag_sample.v1"),
-    ("exports/sft", "distill.sft_sample.v1"),
-    ("exports/preference", "distill.preference_sample.v1"),
-    ("quarantine", "distill.quarantine_entry.v1"),
-    ("duplicates", "distill.duplicate_entry.v1"),
+pub(crate) const RECORDS: [(&str, &str); 7] = [
+    ("evidence", EvidenceRecord::SCHEMA),
+    ("scored-runs", ScoredRun::SCHEMA),
+    ("exports/rag", RagSample::SCHEMA),
+    ("exports/sft", SftSample::SCHEMA),
+    ("exports/preference", PreferenceSample::SCHEMA),
+    ("quarantine", QuarantineEntry::SCHEMA),
+    ("duplicates", DuplicateEntry::SCHEMA),
 ];
 
 /// What is known of a record.
