@@ -42,7 +42,7 @@ pub fn export(
     export_through(Layers::ALL, evidence_id, evidence, scored, screen, include_partial)
 }
 
-/// As [`export`], asking only some of the firewall's layers.
+/// As [`export()`], asking only some of the firewall's layers.
 pub fn export_through(
     layers: Layers,
     evidence_id: ObjectId,
