@@ -199,10 +199,15 @@ impl Reader<'_> {
         let refused = || format!("there are not 64 lower-case hexadecimal digits at byte {}", self.at);
         let text = self.rest().get(..64).ok_or_else(refused)?;
         let mut digest = [0; 32];
+        // No branch for each digit: a tree is read at the speed of this loop. A bad digit has bits that none has.
+        let mut seen = 0;
         for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-            let high = digit(pair[0]).ok_or_else(refused)?;
-            let low = digit(pair[1]).ok_or_else(refused)?;
+            let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+            seen |= high | low;
             *byte = high << 4 | low;
+        }
+        if seen > 15 {
+            return Err(refused());
         }
         self.at += 64;
         Ok(ObjectId::from_bytes(digest))
@@ -225,10 +230,15 @@ impl Reader<'_> {
     }
 }
 
-const fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// The value of each lower-case hexadecimal digit, [`NO_DIGIT`] for every other byte.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    digits
+};
+
+const NO_DIGIT: u8 = 0xff;
