@@ -4,4 +4,5 @@ pub mod clock;
 pub mod duration;
 pub mod fs;
 pub mod json;
+pub mod panics;
 pub mod sort;

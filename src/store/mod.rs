@@ -57,7 +57,6 @@ pub use pack::OBJECT_BYTES_MAX;
 pub use pack::PackObjects;
 pub use pack::PackReader;
 pub use pack::SealedBlock;
-pub use redb::panics_are_quiet;
 pub use refname::check_ref_name;
 pub use reindex::CatalogueState;
 pub use reindex::Rebuilt;

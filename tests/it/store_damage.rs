@@ -40,7 +40,7 @@ pub fn quiet_hook() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if !distill::store::panics_are_quiet() {
+            if !distill::base::panics::panics_are_quiet() {
                 before(info);
             }
         }));

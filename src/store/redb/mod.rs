@@ -18,7 +18,6 @@ use ::redb::TableDefinition;
 use ::redb::TableError;
 
 pub(super) use guard::guarded;
-pub use guard::panics_are_quiet;
 
 use super::catalogue::Catalogue;
 use super::error::StoreError;
