@@ -13,6 +13,7 @@ mod closure;
 pub mod gc;
 pub mod health;
 pub mod recon;
+pub mod search;
 pub mod report;
 pub mod snapshot;
 pub mod diff;
@@ -48,4 +49,4 @@ mod files;
 pub use error::{ErrorKind, OpError};
 pub use progress::{Progress, Silent};
 
-pub use crate::store::panics_are_quiet;
+pub use crate::base::panics::panics_are_quiet;

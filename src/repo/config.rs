@@ -3,6 +3,8 @@
 //! Rests on TOML and the drift limits. Invariant: what can change a dataset ([`Options`]) is kept apart from what cannot, since
 //! only the former enters the config id.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::duration::parse_seconds;
@@ -24,6 +26,8 @@ pub struct Config {
     pub run: Run,
     /// What `gc` keeps.
     pub gc: Gc,
+    /// Names of RAG snapshots, each with its revision: `main:exports/rag` follows a branch, `v1.0.0:exports/rag` stays.
+    pub corpora: BTreeMap<String, String>,
 }
 
 /// What `gc` keeps; changes no dataset.

@@ -30,6 +30,7 @@ mod reports;
 mod runs;
 mod sample;
 mod sample_specs;
+mod search;
 mod secrets;
 mod same_row;
 mod sources;

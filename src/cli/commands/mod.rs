@@ -24,6 +24,7 @@ mod refs;
 mod run;
 mod sample;
 mod schema;
+mod search;
 mod show;
 mod stats;
 mod sources;
@@ -80,6 +81,7 @@ verbs! {
     "reflog": Reflog(log::ReflogArgs),
     "undo": Undo(refs::UndoArgs),
     "merge": Merge(merge::MergeArgs),
+    "search": Search(search::SearchArgs),
     "trace": Trace(trace::TraceArgs),
     "verify": Verify(verify::VerifyArgs),
     "acceptance": Acceptance(acceptance::AcceptanceArgs),
@@ -123,6 +125,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Search(args) => search::run(context, &args),
         Command::Trace(args) => trace::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Acceptance(args) => acceptance::run(context, &args),

@@ -100,6 +100,8 @@ pub(crate) struct Scope<'a> {
     pub site: &'a Site,
     pub subject: Subject<'a>,
     pub repo: &'a crate::repo::Repo,
+    /// The audited commit.
+    pub commit_id: CommitId,
     /// Whether the audited commit is HEAD's, so that the working tree should be of it.
     pub is_head: bool,
     pub options: &'a Options,
@@ -129,6 +131,7 @@ pub fn audit_full(
         site,
         subject: Subject::load(&repo, commit)?,
         repo: &repo,
+        commit_id,
         is_head: repo.head_commit() == Some(commit_id),
         options,
         baselines: &baselines,

@@ -10,6 +10,7 @@ use crate::ops::audit::{Scope, schemas};
 use crate::ops::checks::{Breach, Found, evidence, exports, fates, pairs, receipts, refusals, scores};
 use crate::ops::error::OpError;
 use crate::ops::recon::recon;
+use crate::ops::search::{self, Corpus, RecallOptions, Searcher};
 use crate::ops::verify::verify;
 use crate::pipeline::score::score;
 use crate::pipeline::source::{LookupSpec, Spec};
@@ -143,7 +144,8 @@ pub(super) const REQUIRED: [Required; 16] = [
         number: 14,
         phase: 7,
         name: "retrieval-self-check",
-        asks: "every RAG row can be read, has words to find it by, and is found by its own key",
+        asks: "every RAG row can be read and has words to find it by; of those asked for by their own instruction, nine in ten \
+               are answered among the first ten",
         check: retrieval,
     },
     Required {
@@ -244,7 +246,12 @@ fn accepted(scope: &Scope<'_>, found: &mut Found) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Every RAG row can be read and found. What an index finds will be asked here, too.
+/// Rows that are asked for, at most.
+const RECALL_ROWS: u64 = 500;
+/// The share of them that must be answered.
+const RECALL_SHARE: f64 = 0.9;
+
+/// Every RAG row can be read, and what it was made from finds it, or an answer to the same question.
 fn retrieval(scope: &Scope<'_>, found: &mut Found) -> Result<(), OpError> {
     scope.subject.each::<RagSample>("exports/rag", found, |entry, row, found| {
         let breach = |detail: &str| Breach::of("exports/rag", &entry.key, detail).from(&row.provenance);
@@ -257,7 +264,32 @@ fn retrieval(scope: &Scope<'_>, found: &mut Found) -> Result<(), OpError> {
         let is_canonical = json::canonicalize(&bytes, &mut canonical).is_ok() && canonical == *bytes;
         found.require(is_canonical, || breach("it is not in its canonical form"));
         Ok(())
-    })
+    })?;
+    let readable = found.total == 0;
+    let root = scope.subject.commit.dataset(search::DATASET);
+    // Of rows that cannot be read no index can be made; that has been told.
+    let Some(root) = root.filter(|_| readable) else { return Ok(()) };
+    let corpus = Corpus {
+        name: "audit".to_owned(),
+        rev: scope.commit_id.to_string(),
+        commit: scope.commit_id,
+        dataset: search::DATASET.to_owned(),
+        root,
+    };
+    let searcher = Searcher::open(scope.repo, corpus, scope.progress)?;
+    let options = RecallOptions { rows_max: RECALL_ROWS };
+    let recall = search::recall(scope.repo, &searcher, options, scope.progress)?;
+    let share = recall.total.question_hit_10;
+    found.require(recall.total.asked == 0 || share >= RECALL_SHARE, || {
+        let key = recall.lost.first().map_or("", String::as_str);
+        let detail = format!(
+            "of {} rows asked for by their own instruction {:.1} % are answered among the first ten; this one is not",
+            recall.total.asked,
+            share * 100.0
+        );
+        Breach::of("exports/rag", key, detail)
+    });
+    Ok(())
 }
 
 fn verified(scope: &Scope<'_>, found: &mut Found) -> Result<(), OpError> {

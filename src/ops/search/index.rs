@@ -1,0 +1,313 @@
+//! The index of one snapshot: a cache in `.distill/index/<root id>/`, built by whoever needs it first.
+//!
+//! Rests on tantivy. Invariants: it holds no text, only which words each row has, and rows by their number in the tree, so that
+//! whatever is shown is read from the store; it is part of no hash and may be deleted at any time; a folder under its final name is
+//! complete; one whose files are not those that were written is built again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tantivy::indexer::NoMergePolicy;
+use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
+
+use super::token::Words;
+use crate::base::panics::caught;
+use crate::object::{Find as _, ObjectId, RootId};
+use crate::ops::{ErrorKind, OpError, Progress};
+use crate::record::{RagSample, Record as _, RecordKey};
+use crate::repo::Repo;
+use crate::tree;
+
+/// The form of the index: another one is built again.
+const FORMAT: u32 = 1;
+/// What says that an index is complete, and what its files are.
+const MANIFEST: &str = "distill.json";
+/// Our tokenizer's name in the schema.
+const TOKENIZER: &str = "distill";
+/// Rows in one segment.
+const ROWS_A_SEGMENT: u64 = 1 << 17;
+/// What a segment may take in memory while it is made.
+const MEMORY_BYTES: usize = 512 << 20;
+/// Rows that are read at a time.
+const ROWS_AT_A_TIME: usize = 1024;
+/// Indexes of so many other snapshots are left when one is built; the oldest go first.
+const OTHERS_KEPT: usize = 7;
+
+/// An index that can be asked.
+pub(super) struct Opened {
+    pub(super) searcher: Searcher,
+    pub(super) fields: Fields,
+    /// Keeps the files open.
+    _reader: IndexReader,
+}
+
+/// The fields of the schema.
+#[derive(Clone, Copy)]
+pub(super) struct Fields {
+    /// Words of content, tags, run, key and file.
+    pub(super) text: Field,
+    /// `stream:…`, `tag:…`, `category:…`, whole.
+    pub(super) label: Field,
+    /// Number of the row in the tree.
+    pub(super) row: Field,
+    /// Milliseconds since 1970, 0 where a row has no time.
+    pub(super) time: Field,
+}
+
+/// Name of the field of row numbers.
+pub(super) const ROW: &str = "row";
+
+/// What is known of a complete index.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    root: RootId,
+    rows: u64,
+    files: BTreeMap<String, FileMark>,
+}
+
+/// A file as it was written.
+#[derive(Debug, Serialize, Deserialize)]
+struct FileMark {
+    bytes: u64,
+    /// Seconds and nanoseconds of its last change: while they are these, it is not hashed again.
+    changed: (i64, i64),
+    hash: ObjectId,
+}
+
+/// Where the index of a snapshot lies.
+pub(super) fn folder(repo: &Repo, root: RootId) -> PathBuf {
+    repo.dot().join("index").join(root.to_string())
+}
+
+/// The index of `root`: opened where there is a sound one, else built.
+pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) -> Result<Opened, OpError> {
+    let folder = folder(repo, root);
+    if let Some(opened) = open(&folder, root, false) {
+        return Ok(opened);
+    }
+    let parent = repo.dot().join("index");
+    fs::create_dir_all(&parent).map_err(|error| OpError::io("create", &parent, &error))?;
+    // One process builds, the others wait for it and then find what it built.
+    let lock_path = parent.join("search.lock");
+    let lock = File::create(&lock_path).map_err(|error| OpError::io("open", &lock_path, &error))?;
+    if lock.try_lock().is_err() {
+        progress.note("waiting for another process that builds a search index");
+        lock.lock().map_err(|error| OpError::io("lock", &lock_path, &error))?;
+        if let Some(opened) = open(&folder, root, false) {
+            return Ok(opened);
+        }
+    }
+    build(repo, root, &folder, progress)?;
+    let opened = open(&folder, root, false);
+    opened.ok_or_else(|| {
+        OpError::new(
+            ErrorKind::Outside,
+            format!("the search index {} cannot be opened, though it was just built", folder.display()),
+            "check the disk that it lies on; the index is a cache and may be deleted",
+        )
+    })
+}
+
+/// Removes an index that turned out to be damaged.
+pub(super) fn discard(repo: &Repo, root: RootId) {
+    fs::remove_dir_all(folder(repo, root)).ok();
+}
+
+/// Opens a complete index; `None` where there is none, or its files are not those that were written. With `thorough`,
+/// every file is hashed.
+pub(super) fn open(folder: &Path, root: RootId, thorough: bool) -> Option<Opened> {
+    let manifest: Manifest = serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+    if manifest.format != FORMAT || manifest.root != root {
+        return None;
+    }
+    for (name, mark) in &manifest.files {
+        let path = folder.join(name);
+        let meta = path.metadata().ok()?;
+        let is_unchanged = (meta.mtime(), meta.mtime_nsec()) == mark.changed;
+        if meta.len() != mark.bytes || ((thorough || !is_unchanged) && hash_of(&path).ok()? != mark.hash) {
+            return None;
+        }
+    }
+    let opened = caught(|| -> tantivy::Result<Opened> {
+        let mut index = Index::open_in_dir(folder)?;
+        let fields = register(&mut index)?;
+        let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Opened { searcher: reader.searcher(), fields, _reader: reader })
+    });
+    let opened = opened.ok()?.ok()?;
+    (opened.searcher.num_docs() == manifest.rows).then_some(opened)
+}
+
+fn schema() -> Schema {
+    let mut schema = Schema::builder();
+    let words =
+        TextFieldIndexing::default().set_tokenizer(TOKENIZER).set_index_option(IndexRecordOption::WithFreqs);
+    schema.add_text_field("text", TextOptions::default().set_indexing_options(words));
+    schema.add_text_field("label", STRING);
+    schema.add_u64_field(ROW, FAST);
+    schema.add_u64_field("time", FAST);
+    schema.build()
+}
+
+/// Makes our tokenizer known to an index, and looks its fields up.
+fn register(index: &mut Index) -> tantivy::Result<Fields> {
+    index.tokenizers().register(TOKENIZER, Words::default());
+    let schema = index.schema();
+    Ok(Fields {
+        text: schema.get_field("text")?,
+        label: schema.get_field("label")?,
+        row: schema.get_field(ROW)?,
+        time: schema.get_field("time")?,
+    })
+}
+
+/// Builds beside the final place and moves there what is complete.
+fn build(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Result<(), OpError> {
+    let made = tempdir(repo, root)?;
+    let outcome = fill(repo, root, &made, progress).and_then(|rows| {
+        let manifest = Manifest { format: FORMAT, root, rows, files: marks(&made)? };
+        let path = made.join(MANIFEST);
+        let text = serde_json::to_vec(&manifest)
+            .map_err(|error| OpError::io("write", &path, &std::io::Error::from(error)))?;
+        crate::base::fs::write_atomic(&path, &text).map_err(|error| OpError::io("write", &path, &error))?;
+        fs::remove_dir_all(folder).ok();
+        fs::rename(&made, folder).map_err(|error| OpError::io("create", folder, &error))
+    });
+    if outcome.is_err() {
+        fs::remove_dir_all(&made).ok();
+    }
+    tidy(repo, root);
+    outcome
+}
+
+fn tempdir(repo: &Repo, root: RootId) -> Result<PathBuf, OpError> {
+    // The lock is held, so that what stands here was left by somebody who died.
+    let made = repo.dot().join("index").join(format!("{root}.making"));
+    fs::remove_dir_all(&made).ok();
+    fs::create_dir_all(&made).map_err(|error| OpError::io("create", &made, &error))?;
+    Ok(made)
+}
+
+/// Writes the index of all rows; returns how many there are.
+fn fill(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Result<u64, OpError> {
+    let failed = |error: tantivy::TantivyError| {
+        let hint = "check the space and the permissions there; the index is a cache and may be deleted";
+        OpError::new(
+            ErrorKind::Outside,
+            format!("cannot build the search index {}: {error}", folder.display()),
+            hint,
+        )
+    };
+    let store = repo.store();
+    progress.begin("building the search index", Some(tree::totals(store, root)?.bytes));
+    let mut index = Index::create_in_dir(folder, schema()).map_err(failed)?;
+    let fields = register(&mut index).map_err(failed)?;
+    // One thread, so that the rows of a segment stand in the order of the tree. Reading and parsing are done on this one.
+    let mut writer: IndexWriter = index.writer_with_num_threads(1, MEMORY_BYTES).map_err(failed)?;
+    writer.set_merge_policy(Box::new(NoMergePolicy));
+    let mut entries = tree::iter(store, root);
+    let mut row = 0_u64;
+    loop {
+        let batch: Vec<_> = entries.by_ref().take(ROWS_AT_A_TIME).collect::<Result<_, _>>()?;
+        if batch.is_empty() {
+            break;
+        }
+        let ids: Vec<ObjectId> = batch.iter().map(|entry| entry.id).collect();
+        let found = store.try_find_many(&ids)?;
+        for (entry, bytes) in batch.iter().zip(found) {
+            let bytes = bytes.ok_or(crate::object::OdbError::NotFound { id: entry.id })?;
+            let sample = RagSample::parse(&bytes)?;
+            writer.add_document(document(&fields, row, &sample)).map_err(failed)?;
+            row += 1;
+            if row.is_multiple_of(ROWS_A_SEGMENT) {
+                writer.commit().map_err(failed)?;
+            }
+        }
+        progress.advance(ids.len() as u64, batch.iter().map(|entry| entry.bytes).sum());
+    }
+    writer.commit().map_err(failed)?;
+    writer.wait_merging_threads().map_err(failed)?;
+    progress.end();
+    Ok(row)
+}
+
+fn document(fields: &Fields, row: u64, sample: &RagSample) -> TantivyDocument {
+    let mut document = TantivyDocument::default();
+    document.add_text(fields.text, &sample.content);
+    document.add_text(fields.text, &sample.source_run_id);
+    document.add_text(fields.text, &sample.id);
+    document.add_text(fields.text, &sample.provenance.source_file);
+    for tag in &sample.tags {
+        document.add_text(fields.text, tag);
+        document.add_text(fields.label, format!("tag:{tag}"));
+    }
+    if let Ok(key) = RecordKey::parse(&sample.id) {
+        document.add_text(fields.label, format!("stream:{}", key.stream()));
+    }
+    document.add_text(fields.label, format!("category:{}", sample.source_category));
+    document.add_u64(fields.row, row);
+    document.add_u64(fields.time, milliseconds(sample.provenance.recorded_at.as_deref()));
+    document
+}
+
+/// Milliseconds since 1970; 0 where there is no time.
+fn milliseconds(recorded_at: Option<&str>) -> u64 {
+    let instant = recorded_at.and_then(crate::record::parse_time_text);
+    instant.and_then(|at| u64::try_from(at.instant.timestamp_millis()).ok()).unwrap_or(0)
+}
+
+/// The files of an index, as they are now. Locks are no part of it, and change.
+fn marks(folder: &Path) -> Result<BTreeMap<String, FileMark>, OpError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: std::io::Error| OpError::io("read", &path, &error)
+    };
+    let mut marks = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let path = entry.map_err(failed(folder))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with('.') {
+            continue;
+        }
+        let meta = path.metadata().map_err(failed(&path))?;
+        let hash = hash_of(&path).map_err(failed(&path))?;
+        let changed = (meta.mtime(), meta.mtime_nsec());
+        marks.insert(name, FileMark { bytes: meta.len(), changed, hash });
+    }
+    Ok(marks)
+}
+
+fn hash_of(path: &Path) -> std::io::Result<ObjectId> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Removes the oldest indexes of other snapshots, and what builders that died have left.
+fn tidy(repo: &Repo, root: RootId) {
+    let Ok(entries) = fs::read_dir(repo.dot().join("index")) else { return };
+    let own = root.to_string();
+    let mut others: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".making").unwrap_or(&name);
+        if name == own || id.parse::<ObjectId>().is_err() {
+            continue;
+        }
+        if id.len() < name.len() {
+            fs::remove_dir_all(entry.path()).ok();
+        } else if let Ok(built) = entry.metadata().and_then(|meta| meta.modified()) {
+            others.push((built, entry.path()));
+        }
+    }
+    others.sort();
+    let gone = others.len().saturating_sub(OTHERS_KEPT);
+    for (_, path) in others.drain(..gone) {
+        fs::remove_dir_all(path).ok();
+    }
+}
