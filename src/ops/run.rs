@@ -326,7 +326,7 @@ fn make(
             tmp_dir,
             policy: &setup.policy,
             options: &setup.options,
-            scanner: &setup.scanner,
+            scanner: setup.scanner()?,
             wanted,
             bases,
             threads,
@@ -378,7 +378,7 @@ fn make(
         policy: &setup.policy,
         policy_id: setup.policy_id,
         options: &setup.options,
-        scanner: &setup.scanner,
+        scanner: setup.scanner()?,
         wanted,
         threads,
         base: known_by

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -31,8 +32,10 @@ pub(crate) struct Setup {
     pub policy: Policy,
     pub policy_id: ObjectId,
     pub options: Options,
-    /// What exports are screened by.
-    pub scanner: Scanner,
+    /// The rules for secrets.
+    secrets: Table,
+    /// What exports are screened by, compiled when first asked for: that takes longer than most questions do.
+    scanner: OnceLock<Scanner>,
     /// The config object's bytes; its id is the config id.
     pub config_object: Vec<u8>,
     /// Raw text by file name below `.distill`.
@@ -85,7 +88,7 @@ impl Setup {
     pub(crate) fn parse(files: BTreeMap<String, Vec<u8>>, options: Options) -> Result<Self, OpError> {
         let text = |name: &str| String::from_utf8_lossy(files.get(name).map_or(&[][..], Vec::as_slice));
         let policy = Policy::parse(".distill/policy.toml", &text(POLICY_FILE))?;
-        let scanner = scanner(files.get(SECRETS_FILE).map(Vec::as_slice))?;
+        let table = table(files.get(SECRETS_FILE).map(Vec::as_slice))?;
         let mut specs = Vec::new();
         for file in files.keys() {
             let Some(name) = file.strip_prefix("sources/").and_then(|name| name.strip_suffix(".toml")) else {
@@ -102,7 +105,7 @@ impl Setup {
             OpError::new(ErrorKind::Usage, format!("the configuration cannot be written as JSON: {e}"), hint)
         };
         let sources = specs.iter().map(|(name, spec)| (name.as_str(), spec.to_value())).collect();
-        let secrets = SecretsObject { rules: scanner.id() };
+        let secrets = SecretsObject { rules: table.id() };
         let object = ConfigObject {
             schema: "distill.config.v1",
             sources,
@@ -112,7 +115,28 @@ impl Setup {
         };
         let config_object = json::to_canonical(&object).map_err(unwritable)?;
         let policy_id = ObjectId::of(&json::to_canonical(&policy).map_err(unwritable)?);
-        Ok(Self { specs, policy, policy_id, options, scanner, config_object, files })
+        Ok(Self {
+            specs,
+            policy,
+            policy_id,
+            options,
+            secrets: table,
+            scanner: OnceLock::new(),
+            config_object,
+            files,
+        })
+    }
+
+    /// What exports are screened by.
+    ///
+    /// # Errors
+    /// The rule whose pattern cannot be compiled.
+    pub(crate) fn scanner(&self) -> Result<&Scanner, OpError> {
+        if let Some(scanner) = self.scanner.get() {
+            return Ok(scanner);
+        }
+        let scanner = Scanner::new(&self.secrets)?;
+        Ok(self.scanner.get_or_init(|| scanner))
     }
 
     /// The config id.
@@ -175,9 +199,12 @@ fn read(path: &Path) -> Result<String, OpError> {
 /// # Errors
 /// Rules that cannot be used, with line and column.
 pub(crate) fn scanner(text: Option<&[u8]>) -> Result<Scanner, OpError> {
-    let table = match text {
+    Ok(Scanner::new(&table(text)?)?)
+}
+
+fn table(text: Option<&[u8]>) -> Result<Table, OpError> {
+    Ok(match text {
         Some(text) => Table::parse(".distill/secrets.toml", &String::from_utf8_lossy(text))?,
         None => Table::embedded()?,
-    };
-    Ok(Scanner::new(&table)?)
+    })
 }

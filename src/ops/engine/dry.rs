@@ -37,6 +37,7 @@ pub(crate) fn rescore(
     progress: &dyn Progress,
     take: &mut dyn FnMut(&ScoredRun) -> Result<(), OpError>,
 ) -> Result<Tallies, OpError> {
+    let scanner = setup.scanner()?;
     let mut ledger = Ledger::default();
     let mut tallies = Tallies::default();
     let mut pairing = Pairing::new(spill);
@@ -50,7 +51,7 @@ pub(crate) fn rescore(
         let evidence = EvidenceRecord::parse(&bytes)?;
         let scored = score::score(&setup.policy, evidence_id, &evidence);
         take(&scored)?;
-        let (_, mut fact) = judge(&setup.options, &setup.scanner, evidence, bytes, evidence_id, scored);
+        let (_, mut fact) = judge(&setup.options, scanner, evidence, bytes, evidence_id, scored);
         ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         tallies.score.consumed(1);
         tallies.categories.add(fact.category);
@@ -85,7 +86,7 @@ pub(crate) fn remap(
         lookups: &lookups,
         policy: &setup.policy,
         options: &setup.options,
-        scanner: &setup.scanner,
+        scanner: setup.scanner()?,
         wanted: Wanted::ALL,
         planted: None,
     };

@@ -201,7 +201,7 @@ impl Job<'_> {
             policy: &setup.policy,
             policy_id: setup.policy_id,
             options: &setup.options,
-            scanner: &setup.scanner,
+            scanner: setup.scanner()?,
             wanted: Wanted::ALL,
             threads: self.options.run.threads.unwrap_or(repo.config().run.threads),
             base: Some((datasets.clone(), engine::memo_key(datasets, setup.options.max_pairs_per_task))),

@@ -193,3 +193,35 @@ fn rows_that_were_cut_another_way_are_not_merged() {
         assert!(refused.message.contains("cut into units in another way"), "{refused}");
     }
 }
+
+/// The rules for secrets are part of the configuration: sites that have the same merge, and what only they refuse stays refused.
+#[test]
+fn a_merge_screens_by_the_rules_for_secrets_of_the_sites() {
+    const RULES: &str = "[extend]\nuseDefault = true\n[[rules]]\nid = \"house-token\"\nregex = '''house_[a-z0-9]{24}'''\nkeywords = [\"house_\"]\n";
+    let token = "house_q8z3kf02mxp47vtd9wjrh5la";
+    let dirs = dirs();
+    let sites: Vec<Place> = (dirs.iter().zip(["here", "there"]))
+        .map(|(dir, name)| {
+            let site = Place::new(dir.path(), &[("lines", LINES)]);
+            site.write(".distill/secrets.toml", RULES);
+            site.write(&format!("in/{name}.jsonl"), row(name, name) + &row(&format!("{name}-t"), token));
+            site.run(What::All);
+            site
+        })
+        .collect();
+    bring(&sites[1].root, &sites[0].root, "there");
+    merged(&sites[0], &["there"]);
+    let rows = |dataset: &str| {
+        let repo = sites[0].repo();
+        let root = sites[0].head().dataset(dataset).expect("the dataset");
+        distill::tree::totals(repo.store(), root).expect("totals").rows
+    };
+    assert_eq!((rows("evidence"), rows("exports/rag"), rows("exports/sft")), (4, 2, 2));
+    let receipts = receipts(&sites[0].repo(), &sites[0].head());
+    for stage in ["export-rag", "export-sft"] {
+        assert_eq!(receipts[stage].quarantined_by.get("secret_suspected"), Some(&2), "{stage}");
+    }
+    let again = sites[0].run(What::All);
+    assert_eq!(again.datasets, sites[0].head().datasets);
+    assert_eq!(rows("exports/sft"), 2, "a run after the merge refuses them, too");
+}
