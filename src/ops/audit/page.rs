@@ -6,9 +6,8 @@ use std::fmt::Write as _;
 
 use super::{Audit, BASELINES};
 use crate::ops::acceptance::page::breaches;
-use crate::ops::report::count;
+use crate::ops::report::moves;
 use crate::ops::report::text::{Align, Table, code, escape};
-use crate::record::Severity;
 
 /// The report.
 pub(super) fn markdown(audit: &Audit) -> String {
@@ -60,32 +59,7 @@ pub(super) fn markdown(audit: &Audit) -> String {
             .ok();
         }
     }
-    let mut table = Table::new(&[
-        ("metric", Align::Left),
-        ("baseline", Align::Right),
-        ("now", Align::Right),
-        ("change", Align::Right),
-        ("severity", Align::Left),
-    ]);
-    for metric in &audit.drift {
-        let change = match (metric.before, metric.change) {
-            (None, _) => String::new(),
-            (Some(before), _) if before == metric.after => "·".to_owned(),
-            (_, Some(change)) => format!("{:+.1} %", change * 100.0),
-            _ => "new".to_owned(),
-        };
-        table.row(&[
-            format!("`{}`", metric.name),
-            metric.before.map_or_else(|| "·".to_owned(), count),
-            count(metric.after),
-            change,
-            match metric.severity {
-                Severity::None => String::new(),
-                other => format!("**{}**", other.as_str()),
-            },
-        ]);
-    }
-    table.write(&mut out);
+    moves("baseline", &audit.drift).write(&mut out);
     out.push_str("## Baseline\n\n");
     match (&audit.baseline, audit.baseline_id) {
         (Some(row), Some(id)) => {

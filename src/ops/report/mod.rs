@@ -13,6 +13,7 @@ pub use text::percent;
 
 use crate::record::Category;
 use crate::record::Counts;
+use crate::record::DriftMetric;
 use crate::record::DriftReport;
 use crate::record::OutputSnapshot;
 use crate::record::PassFail;
@@ -289,31 +290,7 @@ fn drift(out: &mut String, drift: Option<&DriftReport>) {
         severity.as_str(),
     )
     .ok();
-    let mut table = Table::new(&[
-        ("metric", Align::Left),
-        ("before", Align::Right),
-        ("now", Align::Right),
-        ("change", Align::Right),
-        ("severity", Align::Left),
-    ]);
-    for metric in metrics {
-        let change = match (metric.before, metric.change) {
-            (Some(before), _) if before == metric.after => "·".to_owned(),
-            (_, Some(change)) => format!("{:+.1} %", change * 100.0),
-            _ => "new".to_owned(),
-        };
-        table.row(&[
-            format!("`{}`", metric.name),
-            metric.before.map_or_else(|| "·".to_owned(), count),
-            count(metric.after),
-            change,
-            match metric.severity {
-                Severity::None => String::new(),
-                other => format!("**{}**", other.as_str()),
-            },
-        ]);
-    }
-    table.write(out);
+    moves("before", metrics).write(out);
     let moved: Vec<_> = datasets.iter().filter(|d| d.added + d.removed + d.modified > 0).collect();
     if moved.is_empty() {
         out.push_str("Every dataset is the same, to the byte.\n\n");
@@ -340,6 +317,36 @@ fn drift(out: &mut String, drift: Option<&DriftReport>) {
     if !causes.is_empty() {
         out.push('\n');
     }
+}
+
+/// The ten metrics, and how they moved against what the column `before` is called.
+pub(in crate::ops) fn moves(before: &str, metrics: &[DriftMetric]) -> Table {
+    let mut table = Table::new(&[
+        ("metric", Align::Left),
+        (before, Align::Right),
+        ("now", Align::Right),
+        ("change", Align::Right),
+        ("severity", Align::Left),
+    ]);
+    for metric in metrics {
+        let change = match (metric.before, metric.change) {
+            (None, _) => String::new(),
+            (Some(before), _) if before == metric.after => "·".to_owned(),
+            (_, Some(change)) => format!("{:+.1} %", change * 100.0),
+            _ => "new".to_owned(),
+        };
+        table.row(&[
+            text::code(&metric.name),
+            metric.before.map_or_else(|| "·".to_owned(), count),
+            count(metric.after),
+            change,
+            match metric.severity {
+                Severity::None => String::new(),
+                other => format!("**{}**", other.as_str()),
+            },
+        ]);
+    }
+    table
 }
 
 /// Rules and reasons of every stage that has some.
