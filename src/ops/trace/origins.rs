@@ -69,4 +69,12 @@ impl<'a> Origins<'a> {
             self.latest.get(stage).and_then(|receipt| receipt.outputs.iter().find(|o| o.dataset == output));
         made.map(|made| made.root).or_else(|| self.commit.dataset(output))
     }
+
+    /// Whether the latest receipt of some stage names the tree `root` of `dataset` as made.
+    pub(crate) fn put_out(&self, dataset: &str, root: RootId) -> bool {
+        self.latest
+            .values()
+            .flat_map(|receipt| &receipt.outputs)
+            .any(|o| o.dataset == dataset && o.root == root)
+    }
 }

@@ -11,9 +11,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Findings;
 use super::links::{RECORDS, Row, Table, key_hash, source_hash};
 use super::reach::Reached;
-use crate::object::{ObjectId, RootId};
+use crate::object::{CommitId, ObjectId, RootId};
 use crate::ops::trace::{self, Origins};
-use crate::repo::{Commit, Repo};
+use crate::repo::{Commit, DATASETS, Repo};
 use crate::tree::{self, TreeError};
 
 /// Of more changed keys than one in so many, all are looked at.
@@ -53,6 +53,7 @@ pub(super) fn check(repo: &Repo, table: &Table, reached: &Reached, findings: &mu
     commits.sort_by_key(|(id, commit)| (commit.generation, **id));
     for (id, commit) in commits {
         let Ok(origins) = Origins::new(repo, commit) else { continue };
+        joins.receipts(commit, *id, &origins);
         for case in cases(commit, &origins) {
             if joins.done.insert(case.clone()) {
                 joins.case(&case, commit, *id).ok();
@@ -104,7 +105,7 @@ struct Joins<'a> {
 
 impl Joins<'_> {
     /// Looks at one case. What cannot be read ends it: the walk of the tree has told of that.
-    fn case(&mut self, case: &Case, commit: &Commit, id: crate::object::CommitId) -> Result<(), TreeError> {
+    fn case(&mut self, case: &Case, commit: &Commit, id: CommitId) -> Result<(), TreeError> {
         if let Some(before) = self.latest.get(case.dataset).cloned()
             && let Some(keys) = self.few_changes(&before, case)?
         {
@@ -113,6 +114,16 @@ impl Joins<'_> {
         match case.dataset {
             "scored-runs" | "exports/rag" | "exports/sft" => self.side_by_side(case),
             _ => self.by_sets(case),
+        }
+    }
+
+    /// Every dataset of a commit that ran a pipeline is what one of its receipts says was put out.
+    fn receipts(&mut self, commit: &Commit, id: CommitId, origins: &Origins<'_>) {
+        let unsaid = DATASETS.iter().filter_map(|name| Some((*name, commit.dataset(name)?)));
+        for (dataset, root) in unsaid.filter(|(dataset, root)| !origins.put_out(dataset, *root)) {
+            let place = self.repo.store().locate(id.object()).ok().flatten().map(|at| at.path);
+            let detail = format!("no receipt of it says that `{dataset}` {root} was put out");
+            self.findings.object("V2", "commit", *id.object(), place, detail);
         }
     }
 
@@ -151,7 +162,7 @@ impl Joins<'_> {
         &mut self,
         case: &Case,
         commit: &Commit,
-        id: crate::object::CommitId,
+        id: CommitId,
         keys: BTreeSet<String>,
     ) -> Result<(), TreeError> {
         for key in keys {

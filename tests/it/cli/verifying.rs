@@ -330,3 +330,24 @@ fn ten_thousand_findings_are_listed_and_all_are_counted() {
     assert!(told["findings_total"].as_u64() > Some(20_000), "{}", told["findings_total"]);
     assert!(bench.fails(4, &["verify"]).stdout.contains("more that are not listed"));
 }
+
+/// A commit whose dataset no receipt speaks of: every hash is right, and nothing says how it came about.
+#[test]
+fn a_dataset_that_no_receipt_put_out_is_found() {
+    let bench = Bench::with_runs();
+    let forged = crate::forge::forge(bench.path(), "quarantine", &quarantined(&bench), |_| None);
+    let answer: serde_json::Value =
+        serde_json::from_str(&bench.fails(4, &["verify", "--json"]).stdout).expect("an answer is JSON");
+    let findings = answer["findings"].as_array().expect("findings");
+    let own =
+        findings.iter().find(|f| f["object"] == forged.0.to_string()).unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!((&own["level"], &own["kind"]), (&"V2".into(), &"commit".into()));
+    let detail = own["detail"].as_str().expect("a detail");
+    assert!(detail.contains("no receipt") && detail.contains("`quarantine`"), "{detail}");
+}
+
+/// The key of a row in quarantine.
+fn quarantined(bench: &Bench) -> String {
+    let listed = bench.json("distill.ls.v1", &["ls", "HEAD:quarantine"]);
+    listed["items"][0]["key"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()
+}
