@@ -203,3 +203,26 @@ fn what_audits_append_is_never_a_source() {
     assert!(!recon.to_string().contains("audit_baselines"), "{recon}");
     bench.ok(&["audit-full"]);
 }
+
+#[test]
+fn drift_is_explained_where_somebody_asks() {
+    let bench = Bench::with_runs();
+    let text = bench.ok(&["diff", "--explain", "r1..r2"]);
+    assert!(text.contains("p2_evidence_rows") && text.contains("data"), "{text}");
+    let answer = bench.json("distill.diff.v1", &["diff", "--explain", "r1..r2"]);
+    let shares = &answer["explanation"]["metrics"]["p2_evidence_rows"];
+    assert_eq!(
+        (&shares["before"], &shares["after"], &shares["data"]),
+        (&3.into(), &4.into(), &1.into()),
+        "{answer}"
+    );
+    for part in ["tool", "specs", "policy", "unattributed"] {
+        assert_eq!(shares[part], 0, "{part}: {answer}");
+    }
+    assert!(bench.json("distill.diff.v1", &["diff", "r1..r2"]).get("explanation").is_none());
+    let policy = fs::read_to_string(bench.path().join(".distill/policy.toml")).expect("a policy");
+    bench.write("other.toml", &policy.replace("category = \"accepted\"", "category = \"rejected\""));
+    let text = bench.ok(&["whatif", "--policy", "other.toml"]);
+    assert!(text.contains("p3_accepted"), "{text}");
+    bench.fails(2, &["diff", "--explain", "r1..nothing"]);
+}
