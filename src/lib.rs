@@ -12,5 +12,6 @@ pub mod tree;
 pub mod store;
 pub mod pipeline;
 pub mod repo;
+pub mod remote;
 pub mod ops;
 pub mod cli;

@@ -247,6 +247,14 @@ fn move_head(
     Ok(true)
 }
 
+/// Writes the configuration files of a commit alone.
+///
+/// # Errors
+/// Files changed by hand unless `force`, a commit that holds none, damage, a full disk.
+pub(super) fn restore_config(repo: &Repo, commit_id: CommitId, force: bool) -> Result<Summary, OpError> {
+    Ok(prepare_config(repo, &repo.commit(commit_id)?, force)?.commit(force, &|_| true)?)
+}
+
 /// Stages the configuration files of `commit`. What HEAD holds of them may be replaced; an edit of a person's may not.
 fn prepare_config(repo: &Repo, commit: &Commit, force: bool) -> Result<Transaction, OpError> {
     let mut current = BTreeMap::new();
@@ -283,7 +291,8 @@ fn config_files(repo: &Repo, commit: &Commit) -> Result<BTreeMap<String, ObjectI
         let entry = entry?;
         let name = entry.key.strip_prefix("sources/").unwrap_or(&entry.key);
         // A commit may come from elsewhere: it names configuration, never a part of the store.
-        if name.contains('/') || Path::new(name).extension().is_none_or(|e| e != "toml") {
+        let is_ours = entry.key == "remotes.toml";
+        if is_ours || name.contains('/') || Path::new(name).extension().is_none_or(|e| e != "toml") {
             return Err(OpError::new(
                 ErrorKind::Damaged,
                 format!(

@@ -12,6 +12,7 @@ use crate::pipeline::policy::PolicyError;
 use crate::pipeline::secret::TableError;
 use crate::pipeline::source::SpecError;
 use crate::record::RecordError;
+use crate::remote::RemoteError;
 use crate::repo::RepoError;
 use crate::repo::worktree::WorktreeError;
 use crate::store::StoreError;
@@ -243,6 +244,87 @@ impl From<WorktreeError> for OpError {
             WorktreeError::Tree(error) => return error.into(),
             WorktreeError::Io { action, path, source } => return Self::io(action, &path, &source),
             _ => (ErrorKind::Damaged, VERIFY),
+        };
+        Self::new(kind, message, hint)
+    }
+}
+
+impl From<RemoteError> for OpError {
+    fn from(error: RemoteError) -> Self {
+        const PULL: &str =
+            "`distill pull` brings what came there meanwhile (and says how to join a fork), then push again";
+        let message = error.to_string();
+        let (kind, hint) = match error {
+            RemoteError::Store(error) => return error.into(),
+            RemoteError::Repo(error) => return error.into(),
+            RemoteError::Odb(error) => return error.into(),
+            RemoteError::Tree(error) => return error.into(),
+            RemoteError::Io { action, path, source } => return Self::io(action, &path, &source),
+            RemoteError::BadPlace { .. } => (
+                ErrorKind::Usage,
+                "a remote is a folder, `s3://BUCKET/PREFIX`, or the http(s):// address of a `distill serve`".to_owned(),
+            ),
+            RemoteError::BadName { .. } => {
+                (ErrorKind::Usage, "call it `origin`, `backup` or the like".to_owned())
+            }
+            RemoteError::Settings { .. } => (
+                ErrorKind::Usage,
+                "correct the file, or take it away and name the remotes again with `distill remote add`".to_owned(),
+            ),
+            RemoteError::NotARemote { .. } => (
+                ErrorKind::Outside,
+                "check the place; `distill remote add NAME PLACE` makes an empty one a remote".to_owned(),
+            ),
+            RemoteError::NotEmpty { .. } => (
+                ErrorKind::Refused,
+                "name an empty folder, or one that does not exist yet".to_owned(),
+            ),
+            RemoteError::NewerFormat { .. } => {
+                (ErrorKind::Outside, "use the version of distill that made it, or a later one".to_owned())
+            }
+            RemoteError::NotExclusive { .. } => (
+                ErrorKind::Refused,
+                "it ignores `If-None-Match: *`, so two pushes at once could undo each other: use another store, or a \
+                 version of this one that honours the condition"
+                    .to_owned(),
+            ),
+            RemoteError::Denied { .. } => (
+                ErrorKind::Outside,
+                "check the credentials (AWS_* for buckets, DISTILL_TOKEN for servers) or the permissions of the folder"
+                    .to_owned(),
+            ),
+            RemoteError::Unreachable { .. } => (
+                ErrorKind::Outside,
+                "check the place, the network and, for a bucket, AWS_ENDPOINT_URL and AWS_REGION; then run the command again, \
+                 which goes on where this one ended"
+                    .to_owned(),
+            ),
+            RemoteError::Gone { .. } => (
+                ErrorKind::Damaged,
+                "somebody removed it there: push again from a repository that has everything, to a new place".to_owned(),
+            ),
+            RemoteError::Damaged { .. } | RemoteError::Incomplete { .. } | RemoteError::NotA(_) => (
+                ErrorKind::Damaged,
+                "nothing was taken over; run the command again, and if it stays so, the other side is damaged: `distill verify` \
+                 there, or push anew to another place"
+                    .to_owned(),
+            ),
+            RemoteError::Moved { .. } | RemoteError::NotFastForward { .. } => (ErrorKind::Refused, PULL.to_owned()),
+            RemoteError::Fixed { .. } => {
+                (ErrorKind::Refused, "tags and runs never move on a remote: give it another name".to_owned())
+            }
+            RemoteError::OwnRef { .. } => {
+                (ErrorKind::Refused, "branches, tags and runs can be pushed, and none be taken away".to_owned())
+            }
+            RemoteError::Server { kind, hint, .. } => {
+                let kind = match kind.as_str() {
+                    "refused" => ErrorKind::Refused,
+                    "usage" => ErrorKind::Usage,
+                    "damaged" => ErrorKind::Damaged,
+                    _ => ErrorKind::Outside,
+                };
+                (kind, hint)
+            }
         };
         Self::new(kind, message, hint)
     }

@@ -73,6 +73,21 @@ pub fn init(options: &InitOptions) -> Result<InitReport, OpError> {
     Ok(InitReport { base: base.unwrap_or_else(|| root.clone()), root, files, sources })
 }
 
+/// Writes those files of a new `.distill` that are not there.
+///
+/// # Errors
+/// I/O.
+pub(super) fn write_missing(dot: &Path) -> Result<(), OpError> {
+    for (name, text) in contents(&InitOptions::default(), None)? {
+        let path = dot.join(name);
+        if !path.exists() {
+            write_atomic(&path, text.as_bytes()).map_err(|e| OpError::io("write", &path, &e))?;
+        }
+    }
+    let folder = dot.join("sources");
+    fs::create_dir_all(&folder).map_err(|e| OpError::io("create", &folder, &e))
+}
+
 /// The files of a new `.distill`, by name.
 fn contents(options: &InitOptions, base: Option<String>) -> Result<Vec<(String, String)>, OpError> {
     let config = match base {

@@ -336,8 +336,9 @@ pub fn undo(repo: &Repo, force: bool, clock: Clock) -> Result<Undone, OpError> {
     let mut last = None;
     for logged in repo.store().operations() {
         let operation = logged?.operation;
-        // What audits found is no step of anybody's work.
-        let moves = operation.ref_changes.iter().any(|change| !change.name.starts_with("audits/"));
+        // What audits found, and what was seen of remotes, is no step of anybody's work.
+        let is_step = |name: &str| !name.starts_with("audits/") && !name.starts_with("remotes/");
+        let moves = operation.ref_changes.iter().any(|change| is_step(&change.name));
         if moves || operation.head.is_some() {
             last = Some(operation);
             break;

@@ -111,8 +111,10 @@ impl Repo {
     }
 
     fn refs_called(&self, name: &str) -> Vec<String> {
-        let full = [name.to_owned(), format!("tags/{name}"), format!("heads/{name}"), format!("runs/{name}")];
-        full.into_iter().filter(|full| self.store().get_ref(full).is_some()).collect()
+        let own = [name.to_owned(), format!("tags/{name}"), format!("heads/{name}"), format!("runs/{name}")];
+        // `origin/main` is the branch of a remote as it was last seen.
+        let full = own.into_iter().chain([format!("remotes/{name}")]);
+        full.filter(|full| self.store().get_ref(full).is_some()).collect()
     }
 
     fn resolve_name(&self, name: &str) -> Result<CommitId, RepoError> {

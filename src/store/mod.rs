@@ -4,6 +4,8 @@
 //! has its name; a publish is there whole or not at all; every object is hashed again on every read; reading never
 //! writes. The files are described byte for byte in `docs/format.md`.
 
+mod adopt;
+mod bundle;
 mod cache;
 mod catalogue;
 mod census;
@@ -30,6 +32,10 @@ mod staging;
 mod sweep;
 mod verify;
 
+pub use adopt::inspect_pack;
+pub use adopt::plant_tail;
+pub use bundle::Bundled;
+pub use bundle::Bundler;
 pub use census::Census;
 pub use census::Counted;
 pub use collect::Keep;

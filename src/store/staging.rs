@@ -196,9 +196,50 @@ impl Staging {
         self.objects
     }
 
+    /// As [`Self::objects`], with those in blocks that are still filling.
+    pub fn objects_begun(&self) -> u64 {
+        self.objects + self.builder.open_objects()
+    }
+
     /// How many bytes their blocks take.
     pub fn packed_bytes(&self) -> u64 {
         self.packed_bytes
+    }
+
+    /// Takes over a pack file that was checked ([`super::inspect_pack`]): it leaves its place, and goes when this is dropped
+    /// unpublished. Objects that the store holds already come along.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn adopt(&mut self, path: &Path, entry: PackEntry) -> Result<(), StoreError> {
+        self.packs_begun += 1;
+        let own = staged_path(&self.prefix, self.packs_begun);
+        if std::fs::rename(path, &own).is_err() {
+            // Another file system: a copy does it.
+            std::fs::copy(path, &own).map_err(StoreError::io("copy", path))?;
+            std::fs::remove_file(path).ok();
+        }
+        std::fs::File::open(&own).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &own))?;
+        let reader = Arc::new(PackReader::open(&own)?);
+        self.objects += entry.objects;
+        self.packed_bytes += entry.bytes;
+        self.done.push(StagedPack { path: own, entry, reader });
+        Ok(())
+    }
+
+    /// The length of an object of this staging or of the store beneath it, from a pack's table. Objects in blocks that are
+    /// still filling are known too.
+    ///
+    /// # Errors
+    /// When a pack cannot be asked.
+    pub fn object_len(&self, id: &ObjectId) -> Result<Option<u64>, StoreError> {
+        if let Some(bytes) = self.builder.find_open(id) {
+            return Ok(Some(bytes.len() as u64));
+        }
+        match self.staged_place(id)? {
+            Some((_, entry)) => Ok(Some(entry.len.into())),
+            None => self.store.object_len(id),
+        }
     }
 
     fn seal_current(&mut self) -> Result<(), StoreError> {

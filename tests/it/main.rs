@@ -26,6 +26,7 @@ mod json;
 mod merge;
 mod real;
 mod records;
+mod remotes;
 mod reports;
 mod runs;
 mod sample;

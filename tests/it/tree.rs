@@ -3,6 +3,7 @@
 mod cost;
 mod damage;
 mod format;
+mod novel;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

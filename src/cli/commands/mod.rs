@@ -11,6 +11,7 @@ mod acceptance;
 mod audit_full;
 mod bisect;
 mod checkout;
+mod fetch;
 mod gc;
 mod health;
 mod recon;
@@ -20,6 +21,7 @@ mod log;
 mod merge;
 mod receipts;
 mod reindex;
+mod remote;
 mod refs;
 mod run;
 mod sample;
@@ -82,6 +84,11 @@ verbs! {
     "undo": Undo(refs::UndoArgs),
     "merge": Merge(merge::MergeArgs),
     "search": Search(search::SearchArgs),
+    "clone": Clone(remote::CloneArgs),
+    "remote": Remote(remote::RemoteArgs),
+    "push": Push(remote::PushArgs),
+    "pull": Pull(remote::PullArgs),
+    "fetch": Fetch(fetch::FetchArgs),
     "trace": Trace(trace::TraceArgs),
     "verify": Verify(verify::VerifyArgs),
     "acceptance": Acceptance(acceptance::AcceptanceArgs),
@@ -126,6 +133,11 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Merge(args) => merge::run(context, args),
         Command::Search(args) => search::run(context, &args),
+        Command::Clone(args) => remote::run_clone(context, args),
+        Command::Remote(args) => remote::run_remote(context, args),
+        Command::Push(args) => remote::run_push(context, args),
+        Command::Pull(args) => remote::run_pull(context, args),
+        Command::Fetch(args) => fetch::run(context, &args),
         Command::Trace(args) => trace::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Acceptance(args) => acceptance::run(context, &args),

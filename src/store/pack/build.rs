@@ -146,6 +146,11 @@ impl BlockBuilder {
         objects
     }
 
+    /// How many objects lie in blocks that are still filling.
+    pub(in crate::store) fn open_objects(&self) -> u64 {
+        (self.data.slots.len() + self.node.slots.len()) as u64
+    }
+
     /// Whether `id` was pushed and not yet handed out in a block.
     pub(in crate::store) fn contains(&self, id: &ObjectId) -> bool {
         self.seen.contains(id)

@@ -25,6 +25,7 @@ pub use read::PackReader;
 pub(super) use read::checked;
 pub(super) use read::next_serial;
 pub(super) use read::slice_of;
+pub(super) use read::tail_of;
 pub(super) use rows::PackRow;
 pub(super) use rows::PackRows;
 pub(super) use table::Table;

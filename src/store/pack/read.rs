@@ -20,6 +20,7 @@ use super::format::Block;
 use super::format::Entry;
 use super::format::Footer;
 use super::format::FooterError;
+use crate::object::Kind;
 use crate::object::ObjectBytes;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
@@ -253,6 +254,48 @@ impl PackReader {
         Ok(block)
     }
 
+    /// Where the packed bytes of block `index` lie in the file.
+    ///
+    /// # Errors
+    /// When there is no such block, or its row points outside the pack.
+    pub fn block_span(&self, index: u32) -> Result<(std::ops::Range<u64>, Kind), StoreError> {
+        let block = self.block(index)?;
+        Ok((block.offset..block.offset + u64::from(block.packed_len), block.kind))
+    }
+
+    /// Where the table begins, which is where the blocks end.
+    pub fn tail_at(&self) -> u64 {
+        self.footer.directory_at
+    }
+
+    /// About `count` of the ids that the table names, spread evenly over it; all of them where there are no more.
+    ///
+    /// # Errors
+    /// A damaged bucket.
+    pub fn sample(&self, count: usize) -> Result<Vec<ObjectId>, StoreError> {
+        let every = (self.footer.objects as usize / count.max(1)).max(1);
+        let (mut ids, mut start) = (Vec::new(), 0_usize);
+        for (bucket, (end, _)) in self.fan_out.iter().enumerate() {
+            let end = *end as usize;
+            if start.next_multiple_of(every) < end {
+                let entries = self.entries_of(bucket)?;
+                let rows = (start.next_multiple_of(every)..end).step_by(every);
+                ids.extend(rows.filter_map(|row| entries.get(row - start)).map(|entry| entry.id));
+            }
+            start = end;
+        }
+        Ok(ids)
+    }
+
+    /// One object, unpacked and hashed; nothing is cached.
+    ///
+    /// # Errors
+    /// When its block cannot be unpacked, or it does not hash to its name.
+    pub fn read_object(&self, entry: &Entry) -> Result<ObjectBytes, StoreError> {
+        let block = Arc::new(self.read_block(entry.block)?);
+        slice_of(&block, entry, &self.path)
+    }
+
     /// Unpacks block `index`.
     ///
     /// # Errors
@@ -264,6 +307,25 @@ impl PackReader {
         unpack(&packed, block.unpacked_len)
             .map_err(|detail| StoreError::damaged(&self.path, format!("block {index}: {detail}")))
     }
+}
+
+/// From the last bytes of a pack of `len` bytes: the header it must have, and where its table begins. Nothing of it is
+/// checked but that it fits.
+pub(in crate::store) fn tail_of(tail: &[u8], len: u64) -> Result<([u8; format::HEADER_LEN], u64), String> {
+    if tail.len() < format::FOOTER_LEN || len < (format::HEADER_LEN + format::FOOTER_LEN) as u64 {
+        return Err(format!("{len} bytes are too few for a pack"));
+    }
+    let footer = &tail[tail.len() - format::FOOTER_LEN..];
+    if footer[format::FOOTER_LEN - 8..] != format::TAIL_MAGIC {
+        return Err("not a pack: the magic number at its end is missing".to_owned());
+    }
+    let mut header = format::header();
+    header[8..12].copy_from_slice(&footer[..4]);
+    let at = format::u64_at(footer, 24);
+    if at < format::HEADER_LEN as u64 || at > len - format::FOOTER_LEN as u64 {
+        return Err("its table lies outside the file".to_owned());
+    }
+    Ok((header, at))
 }
 
 /// The row of `id` among those of its bucket.

@@ -1,0 +1,184 @@
+//! Remotes: the same history in another folder, bucket or server, and what goes there and comes from there.
+//!
+//! Rests on `remote` for everything that travels. Invariants: a local ref moves here, in one publish, after all that it needs
+//! has come; what was last seen of a remote's branches stands under `remotes/NAME/`; two commands with one remote in one
+//! repository wait for each other.
+
+mod add;
+mod clone;
+mod fetch;
+mod pull;
+mod push;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::base::clock::Clock;
+use crate::object::ObjectId;
+use crate::ops::ErrorKind;
+use crate::ops::OpError;
+use crate::ops::progress::Progress;
+use crate::remote::Access;
+use crate::remote::Opened;
+use crate::remote::Place;
+use crate::remote::Remotes;
+use crate::remote::open;
+use crate::repo::Repo;
+use crate::store::Lease;
+use crate::store::OpRequest;
+use crate::store::RefChange;
+
+pub use add::AddReport;
+pub use add::add;
+pub use clone::CloneOptions;
+pub use clone::CloneReport;
+pub use clone::clone;
+pub use fetch::FetchReport;
+pub use fetch::FetchedRef;
+pub use fetch::fetch;
+pub use pull::PullOptions;
+pub use pull::PullOutcome;
+pub use pull::PullReport;
+pub use pull::pull;
+pub use push::PushOptions;
+pub use push::PushReport;
+pub use push::PushedRef;
+pub use push::push;
+
+/// The remote that is meant where none is named and there are several.
+const DEFAULT: &str = "origin";
+
+/// One remote of the list.
+#[derive(Clone, Debug, Serialize)]
+pub struct RemoteLine {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub place: String,
+    /// Its branches as they were last seen, with their commits.
+    pub branches: Vec<(String, ObjectId)>,
+}
+
+/// Every remote, by name.
+///
+/// # Errors
+/// When `remotes.toml` cannot be used.
+pub fn list(repo: &Repo) -> Result<Vec<RemoteLine>, OpError> {
+    let remotes = Remotes::load(&repo.dot())?;
+    let refs = repo.store().refs();
+    let lines = remotes.0.into_iter().map(|(name, remote)| {
+        let family = tracking(&name, "");
+        let branches = (refs.iter())
+            .filter_map(|(full, id)| Some((full.strip_prefix(&family)?.to_owned(), *id)))
+            .collect();
+        RemoteLine { name, place: remote.place, branches }
+    });
+    Ok(lines.collect())
+}
+
+/// A remote that was taken off the list.
+#[derive(Clone, Debug, Serialize)]
+pub struct RemoveReport {
+    /// Its name.
+    pub name: String,
+    /// Where it is; it stays as it is.
+    pub place: String,
+    /// How many names of its branches went.
+    pub branches: u64,
+}
+
+/// Takes a remote off the list, with what is remembered of it. The remote itself stays as it is.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn remove(repo: &Repo, name: &str, clock: Clock) -> Result<RemoveReport, OpError> {
+    let (name, place) = configured(repo, Some(name))?;
+    let _lease = lease(repo, &name, "remote remove", &crate::ops::Silent)?;
+    repo.store().refresh()?;
+    let family = tracking(&name, "");
+    let ref_changes: Vec<RefChange> = (repo.store().refs().into_iter())
+        .filter(|(full, _)| full.starts_with(&family))
+        .map(|(name, id)| RefChange { name, old: Some(id), new: None })
+        .collect();
+    let branches = ref_changes.len() as u64;
+    if !ref_changes.is_empty() {
+        let request = OpRequest {
+            operation: "remote".to_owned(),
+            message: Some(format!("remove {name}")),
+            at: clock.now_rfc3339(),
+            ref_changes,
+            ..OpRequest::default()
+        };
+        repo.store().publish(None, request)?;
+    }
+    let mut remotes = Remotes::load(&repo.dot())?;
+    remotes.0.remove(&name);
+    remotes.save(&repo.dot())?;
+    std::fs::remove_dir_all(cache_dir(repo, &place)).ok();
+    Ok(RemoveReport { name, place: place.to_string(), branches })
+}
+
+/// The remote of that name; without a name the only one, or `origin`.
+fn configured(repo: &Repo, name: Option<&str>) -> Result<(String, Place), OpError> {
+    let remotes = Remotes::load(&repo.dot())?;
+    let names: Vec<&str> = remotes.0.keys().map(String::as_str).collect();
+    let there_is = || match names.len() {
+        0 => "`distill remote add NAME PLACE` makes one known".to_owned(),
+        _ => format!("there is `{}`", names.join("`, `")),
+    };
+    let wanted = match (name, names.as_slice()) {
+        (Some(name), _) => name,
+        (None, [one]) => one,
+        (None, names) if names.contains(&DEFAULT) => DEFAULT,
+        (None, []) => {
+            return Err(OpError::new(ErrorKind::Usage, "this repository has no remote", there_is()));
+        }
+        (None, _) => {
+            return Err(OpError::new(
+                ErrorKind::Usage,
+                "this repository has several remotes, and none is called `origin`",
+                format!("name one: {}", there_is()),
+            ));
+        }
+    };
+    match remotes.0.get(wanted) {
+        Some(remote) => Ok((wanted.to_owned(), Place::parse(&remote.place)?)),
+        None => {
+            Err(OpError::new(ErrorKind::Usage, format!("there is no remote called `{wanted}`"), there_is()))
+        }
+    }
+}
+
+/// Whether a remote of that name is configured.
+///
+/// # Errors
+/// When `remotes.toml` cannot be used.
+pub fn is_configured(dot: &Path, name: &str) -> Result<bool, OpError> {
+    Ok(Remotes::load(dot)?.0.contains_key(name))
+}
+
+/// Where tables and unfinished transfers of a place are kept: a cache.
+fn cache_dir(repo: &Repo, place: &Place) -> PathBuf {
+    let id = ObjectId::of(place.to_string().as_bytes());
+    repo.dot().join("index").join("remotes").join(id.short(16))
+}
+
+fn opened(repo: &Repo, place: &Place, access: &Access) -> Result<Opened, OpError> {
+    Ok(open(place, access, Some(&cache_dir(repo, place)))?)
+}
+
+/// The full name under which a branch of a remote is known here.
+fn tracking(remote: &str, branch: &str) -> String {
+    format!("remotes/{remote}/{branch}")
+}
+
+/// The right to talk to a remote from this repository.
+fn lease(repo: &Repo, name: &str, what: &str, progress: &dyn Progress) -> Result<Lease, OpError> {
+    let timeout = Duration::from_secs(repo.config().run.lease_timeout_s);
+    Ok(repo.store().lease(&format!("remotes/{name}"), what, timeout, &mut |holder| {
+        progress.note(&format!("waiting for {holder}"));
+    })?)
+}

@@ -1,0 +1,211 @@
+//! Whether everything that a new ref needs is there: in the store, among what was staged, or still with the other side.
+//!
+//! Rests on trees and commits. Invariants: an object of the store is taken to be there with everything below it, which is so
+//! since nothing is published otherwise; what is still with the other side is staged as it is met; a commit's generation is one
+//! more than the largest of its parents', so that later walks can rely on it.
+
+use std::cell::RefCell;
+
+use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
+
+use super::error::RemoteError;
+use super::history;
+use super::mirror::Mirror;
+use super::mirror::as_odb;
+use crate::object::CommitId;
+use crate::object::Exists as _;
+use crate::object::Find;
+use crate::object::FindExt as _;
+use crate::object::ObjectBytes;
+use crate::object::ObjectId;
+use crate::object::OdbError;
+use crate::object::Write as _;
+use crate::repo::Commit;
+use crate::repo::Tag;
+use crate::store::Staging;
+use crate::store::Store;
+use crate::tree;
+use crate::tree::Completion;
+use crate::tree::Entry;
+
+/// What is staged, with the store beneath it and the other side behind it: what the latter gives is staged.
+pub(super) struct Overlay<'a> {
+    pub(super) staging: &'a RefCell<Staging>,
+    pub(super) mirror: Option<&'a Mirror<'a>>,
+}
+
+impl Overlay<'_> {
+    fn from_mirror(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, RemoteError> {
+        let Some(mirror) = self.mirror else { return Ok(None) };
+        let Some((kind, bytes)) = mirror.get(id)? else { return Ok(None) };
+        self.staging.borrow_mut().write(kind, &bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+impl Find for Overlay<'_> {
+    fn try_find(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, OdbError> {
+        let staged = self.staging.borrow().try_find(id)?;
+        match staged {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.from_mirror(id).map_err(as_odb),
+        }
+    }
+}
+
+/// A walk that remembers what it has found whole.
+pub(super) struct Closure<'a> {
+    store: &'a Store,
+    overlay: Overlay<'a>,
+    nodes: FxHashSet<ObjectId>,
+    commits: FxHashMap<CommitId, Commit>,
+    /// What is being looked at, for errors.
+    what: String,
+}
+
+impl<'a> Closure<'a> {
+    pub(super) fn new(store: &'a Store, overlay: Overlay<'a>) -> Self {
+        Self {
+            store,
+            overlay,
+            nodes: FxHashSet::default(),
+            commits: FxHashMap::default(),
+            what: String::new(),
+        }
+    }
+
+    /// Makes sure of everything that the ref `name` needs when it has the value `id`.
+    ///
+    /// # Errors
+    /// [`RemoteError::Incomplete`]; damage; an object of another kind.
+    pub(super) fn of_ref(&mut self, name: &str, id: &ObjectId) -> Result<(), RemoteError> {
+        name.clone_into(&mut self.what);
+        let start = match name.strip_prefix("tags/") {
+            None => CommitId::new(*id),
+            Some(short) => {
+                let bytes = self.find(id)?;
+                let tag = Tag::parse(id, &bytes)?;
+                if tag.name != short {
+                    let detail = format!("it was made for the name `{}`, not for `{short}`", tag.name);
+                    return Err(crate::repo::NotA { id: *id, wanted: "tag of this name", detail }.into());
+                }
+                tag.target
+            }
+        };
+        if self.store.exists(start.object())? {
+            // It must be a commit, and not some other object that is here.
+            history::commit(self.store, start)?;
+            return Ok(());
+        }
+        self.history(start)
+    }
+
+    fn history(&mut self, start: CommitId) -> Result<(), RemoteError> {
+        let mut todo = vec![start];
+        let mut new = Vec::new();
+        while let Some(id) = todo.pop() {
+            if self.commits.contains_key(&id) || self.store.exists(id.object())? {
+                continue;
+            }
+            let bytes = self.find(id.object())?;
+            let commit = Commit::parse(id.object(), &bytes)?;
+            self.what = format!("commit {}", id.object().short(12));
+            self.commit(&commit)?;
+            todo.extend(&commit.parents);
+            self.commits.insert(id, commit);
+            new.push(id);
+        }
+        for id in new {
+            let commit = &self.commits[&id];
+            let mut generation = 0;
+            for parent in &commit.parents {
+                let of_parent = match self.commits.get(parent) {
+                    Some(parent) => parent.generation,
+                    None => history::commit(self.store, *parent)?.generation,
+                };
+                generation = generation.max(of_parent.saturating_add(1));
+            }
+            if commit.generation != generation {
+                return Err(RemoteError::damaged(
+                    format!("commit {id}"),
+                    format!("its generation is {}, its parents make it {generation}", commit.generation),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), RemoteError> {
+        for id in [commit.summary_id, commit.drift_id, commit.config_id].into_iter().flatten() {
+            self.object(&id, None)?;
+        }
+        let roots = std::iter::once(commit.receipts)
+            .chain(commit.config_files)
+            .chain(commit.datasets.values().copied());
+        for root in roots {
+            let find = Overlay { staging: self.overlay.staging, mirror: self.overlay.mirror };
+            tree::complete(&find, root, self)?;
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: &ObjectId) -> Result<ObjectBytes, RemoteError> {
+        self.overlay.find(id).map_err(|error| self.incomplete(id, error))
+    }
+
+    fn incomplete(&self, id: &ObjectId, error: OdbError) -> RemoteError {
+        match error {
+            OdbError::NotFound { .. } => RemoteError::Incomplete {
+                what: self.what.clone(),
+                id: *id,
+                detail: "neither side has it".to_owned(),
+            },
+            other => other.into(),
+        }
+    }
+
+    /// Makes sure of an object below which nothing is, and of its length.
+    fn object(&self, id: &ObjectId, bytes: Option<u64>) -> Result<(), RemoteError> {
+        let len = self.overlay.staging.borrow().object_len(id)?;
+        let found = match len {
+            Some(len) => len,
+            None => self.find(id)?.len() as u64,
+        };
+        match bytes {
+            Some(bytes) if bytes != found => Err(RemoteError::damaged(
+                self.what.clone(),
+                format!("a row says that object {id} has {bytes} bytes, it has {found}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Completion for Closure<'_> {
+    type Error = RemoteError;
+
+    fn is_known(&mut self, id: &ObjectId) -> Result<bool, RemoteError> {
+        Ok(self.nodes.contains(id) || self.store.exists(id)?)
+    }
+
+    fn soon(&mut self, ids: &mut dyn Iterator<Item = ObjectId>) -> Result<(), RemoteError> {
+        let Some(mirror) = self.overlay.mirror else { return Ok(()) };
+        let mut absent = Vec::new();
+        for id in ids {
+            if self.overlay.staging.borrow().object_len(&id)?.is_none() {
+                absent.push(id);
+            }
+        }
+        mirror.ensure(&mut absent.into_iter())
+    }
+
+    fn node(&mut self, id: &ObjectId, _: &[u8]) -> Result<(), RemoteError> {
+        self.nodes.insert(*id);
+        Ok(())
+    }
+
+    fn row(&mut self, row: &Entry) -> Result<(), RemoteError> {
+        self.object(&row.id, Some(row.bytes))
+    }
+}
