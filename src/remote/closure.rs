@@ -36,7 +36,7 @@ pub(super) struct Overlay<'a> {
 }
 
 impl Overlay<'_> {
-    fn from_mirror(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, RemoteError> {
+    fn mirrored(&self, id: &ObjectId) -> Result<Option<ObjectBytes>, RemoteError> {
         let Some(mirror) = self.mirror else { return Ok(None) };
         let Some((kind, bytes)) = mirror.get(id)? else { return Ok(None) };
         self.staging.borrow_mut().write(kind, &bytes)?;
@@ -49,7 +49,7 @@ impl Find for Overlay<'_> {
         let staged = self.staging.borrow().try_find(id)?;
         match staged {
             Some(bytes) => Ok(Some(bytes)),
-            None => self.from_mirror(id).map_err(as_odb),
+            None => self.mirrored(id).map_err(as_odb),
         }
     }
 }

@@ -57,7 +57,8 @@ pub struct Server {
 struct Refs {
     head: Option<String>,
     operation: Option<Number>,
-    refs: Vec<Ref>,
+    #[serde(rename = "refs")]
+    all: Vec<Ref>,
 }
 
 #[derive(Deserialize)]
@@ -219,7 +220,7 @@ impl Peer for Server {
             head: refs.head.filter(|head| check_ref_name(head).is_ok()),
             ..State::default()
         };
-        for Ref { name, id } in refs.refs {
+        for Ref { name, id } in refs.all {
             check_ref_name(&name).map_err(|error| RemoteError::damaged(&self.url, error.to_string()))?;
             if ["heads/", "tags/", "runs/"].iter().any(|family| name.starts_with(family)) {
                 state.refs.insert(name, id);

@@ -35,6 +35,7 @@ use crate::store::Entry;
 use crate::store::PackEntry;
 use crate::store::PackReader;
 use crate::store::StoreError;
+use crate::store::TAIL_GUESS;
 use crate::store::inspect_pack;
 use crate::store::plant_tail;
 
@@ -113,6 +114,12 @@ impl<'a> Mirror<'a> {
         Ok(slot.reader.get_or_init(|| reader))
     }
 
+    /// A fault of what lies here of a pack. It is the other side's: what is here came from there, and is not kept.
+    fn fault(&self, slot: &Slot, error: StoreError) -> RemoteError {
+        fs::remove_file(tail_path(&self.dir, &slot.entry.id)).ok();
+        foreign(self.peer, &slot.entry.id, error)
+    }
+
     /// The share of a pack's objects (of a sample of them) that `is_here` does not know, in percent.
     pub(super) fn unknown_percent(
         &self,
@@ -120,7 +127,7 @@ impl<'a> Mirror<'a> {
         is_here: impl Fn(&ObjectId) -> Result<bool, RemoteError>,
     ) -> Result<u64, RemoteError> {
         let Some(slot) = self.slots.iter().find(|slot| slot.entry.id == *pack) else { return Ok(0) };
-        let sample = self.reader(slot)?.sample(SAMPLE)?;
+        let sample = self.reader(slot)?.sample(SAMPLE).map_err(|error| self.fault(slot, error))?;
         let mut unknown = 0;
         for id in &sample {
             unknown += u64::from(!is_here(id)?);
@@ -131,7 +138,7 @@ impl<'a> Mirror<'a> {
     /// Where an object lies.
     fn locate(&self, id: &ObjectId) -> Result<Option<(&Slot, Entry)>, RemoteError> {
         for slot in self.slots.iter().rev() {
-            if let Some(entry) = self.reader(slot)?.lookup(id)? {
+            if let Some(entry) = self.reader(slot)?.lookup(id).map_err(|error| self.fault(slot, error))? {
                 return Ok(Some((slot, entry)));
             }
         }
@@ -157,10 +164,10 @@ impl<'a> Mirror<'a> {
                 if reader.read_block(*block).is_ok() {
                     continue;
                 }
-                let (span, _) = reader.block_span(*block)?;
+                let (span, _) = reader.block_span(*block).map_err(|error| self.fault(slot, error))?;
                 match own.last_mut() {
                     Some(last) if span.start >= last.end && span.start - last.end <= GAP_BYTES => {
-                        last.end = span.end
+                        last.end = span.end;
                     }
                     _ => own.push(span),
                 }
@@ -189,22 +196,9 @@ impl<'a> Mirror<'a> {
         let Some((slot, entry)) = self.locate(id)? else { return Ok(None) };
         self.ensure(&mut std::iter::once(*id))?;
         let reader = self.reader(slot)?;
-        let (_, kind) = reader.block_span(entry.block)?;
-        match reader.read_object(&entry) {
-            Ok(bytes) => Ok(Some((kind, bytes))),
-            Err(error) => {
-                // What is damaged is not kept, so that the next attempt fetches it again.
-                fs::remove_file(tail_path(&self.dir, &slot.entry.id)).ok();
-                let detail = match error {
-                    StoreError::Corrupt { detail, .. } | StoreError::Damaged { detail, .. } => detail,
-                    other => other.to_string(),
-                };
-                Err(RemoteError::damaged(
-                    format!("pack {} of {}", slot.entry.id, self.peer.place()),
-                    format!("object {id}: {detail}"),
-                ))
-            }
-        }
+        let read =
+            reader.block_span(entry.block).and_then(|(_, kind)| Ok((kind, reader.read_object(&entry)?)));
+        read.map(Some).map_err(|error| self.fault(slot, error))
     }
 
     /// Forgets the blocks of every pack, and keeps the tables.
@@ -241,6 +235,18 @@ pub(super) fn as_odb(error: RemoteError) -> OdbError {
     }
 }
 
+/// Damage of what came of a pack is damage there.
+fn foreign(peer: &dyn Peer, pack: &ObjectId, error: StoreError) -> RemoteError {
+    let place = || format!("pack {pack} of {}", peer.place());
+    match error {
+        StoreError::Corrupt { id, detail, .. } => {
+            RemoteError::damaged(place(), format!("object {id}: {detail}"))
+        }
+        StoreError::Damaged { detail, .. } => RemoteError::damaged(place(), detail),
+        other => other.into(),
+    }
+}
+
 fn tail_path(dir: &Path, id: &ObjectId) -> PathBuf {
     dir.join(format!("{id}.table"))
 }
@@ -258,13 +264,18 @@ fn open_tail(dir: &Path, entry: &PackEntry) -> Option<PackReader> {
 /// Fetches the table of a pack; how many bytes that took.
 fn plant(peer: &dyn Peer, dir: &Path, entry: &PackEntry, tick: Tick<'_>) -> Result<u64, RemoteError> {
     let mut sum = 0;
-    plant_tail(&tail_path(dir, &entry.id), entry.bytes, |range| -> Result<Vec<u8>, RemoteError> {
-        let bytes = peer.read(&entry.id, range)?;
-        sum += bytes.len() as u64;
-        tick(bytes.len() as u64);
-        Ok(bytes)
-    })?;
-    Ok(sum)
+    let planted =
+        plant_tail(&tail_path(dir, &entry.id), entry.bytes, |range| -> Result<Vec<u8>, RemoteError> {
+            let bytes = peer.read(&entry.id, range)?;
+            sum += bytes.len() as u64;
+            tick(bytes.len() as u64);
+            Ok(bytes)
+        });
+    match planted {
+        Ok(_) => Ok(sum),
+        Err(RemoteError::Store(error)) => Err(foreign(peer, &entry.id, error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Keeps the table of a pack file that is here, so that it need not be fetched.
@@ -295,18 +306,18 @@ pub(super) fn download(
     let packs: Vec<&PackEntry> = packs.iter().collect();
     in_lanes(&packs, |entry| {
         let whole = dir.join(format!("{}.whole", entry.id));
+        // All of a very small pack has come with its table.
+        let table = tail_path(dir, &entry.id);
+        if !whole.exists() && entry.bytes <= TAIL_GUESS && inspect_pack(&table, Some(&entry.id)).is_ok() {
+            fs::rename(&table, &whole).map_err(RemoteError::io("rename", &table))?;
+        }
         let bytes = if whole.exists() { 0 } else { download_one(peer, entry, &whole, tick)? };
         match inspect_pack(&whole, Some(&entry.id)) {
             Ok(found) => Ok((whole, found, bytes)),
             Err(error) => {
                 // Kept, it would be met again by every attempt.
                 fs::remove_file(&whole).ok();
-                Err(match error {
-                    StoreError::Corrupt { detail, .. } | StoreError::Damaged { detail, .. } => {
-                        RemoteError::damaged(format!("pack {} of {}", entry.id, peer.place()), detail)
-                    }
-                    other => other.into(),
-                })
+                Err(foreign(peer, &entry.id, error))
             }
         }
     })

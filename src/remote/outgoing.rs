@@ -1,10 +1,13 @@
 //! Sending: what the other side lacks of some refs, gathered into packs and put there.
 //!
 //! Rests on trees that are compared with those of the commits before. Invariants: what a commit that the other side has
-//! holds too is not read, let alone sent; the same refs against the same other side make the same packs, so that a push that was
-//! interrupted finds what it had put there; every object is hashed as it is read.
+//! holds too is not read, let alone sent; the same refs against the same other side make the same packs, as long as the store's
+//! own packs were not merged in between, so that a push that was interrupted finds what it had put there; every object is
+//! hashed as it is read.
 
 use std::path::Path;
+
+use rustc_hash::FxHashMap;
 
 use super::error::RemoteError;
 use super::history::missing;
@@ -13,15 +16,17 @@ use super::mirror::keep_table;
 use super::peer::Peer;
 use super::peer::Tick;
 use crate::object::CommitId;
-use crate::object::Find;
+use crate::object::Find as _;
 use crate::object::FindExt as _;
 use crate::object::Kind;
 use crate::object::ObjectId;
+use crate::object::OdbError;
 use crate::object::RootId;
 use crate::repo::Commit;
 use crate::repo::Tag;
 use crate::store::Bundled;
 use crate::store::Bundler;
+use crate::store::Store;
 use crate::tree;
 use crate::tree::Novel;
 
@@ -29,6 +34,8 @@ use crate::tree::Novel;
 const PACK_BYTES: u64 = 32 << 20;
 /// Row objects that are read together.
 const ROWS_AT_A_TIME: usize = 1024;
+/// Row objects that are put in order before they are read: 44 bytes each.
+const ROWS_IN_ORDER: usize = 1 << 20;
 
 /// What was gathered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,38 +55,53 @@ pub struct Outgoing {
 }
 
 struct Gatherer<'a> {
-    find: &'a dyn Find,
+    store: &'a Store,
+    /// The place of each pack in the store's order.
+    packs: FxHashMap<ObjectId, u32>,
     bundler: Bundler,
-    rows: Vec<ObjectId>,
+    rows: Vec<(u32, u32, u32, ObjectId)>,
     shared: tree::Totals,
     tick: Tick<'a>,
 }
 
 impl Gatherer<'_> {
     fn object(&mut self, id: &ObjectId) -> Result<(), RemoteError> {
-        let bytes = self.find.find(id)?;
+        let bytes = self.store.find(id)?;
         Ok(self.bundler.push(Kind::Data, *id, &bytes)?)
     }
 
+    /// Notes a row object with its place. Objects that were written together are alike, and are sent together.
+    fn row(&mut self, id: ObjectId) -> Result<(), RemoteError> {
+        let at = self.store.locate_briefly(&id)?;
+        let (pack, block, offset) = at.unwrap_or((id, 0, 0));
+        let pack = self.packs.get(&pack).copied().unwrap_or(u32::MAX);
+        self.rows.push((pack, block, offset, id));
+        if self.rows.len() >= ROWS_IN_ORDER { self.flush_rows() } else { Ok(()) }
+    }
+
     fn flush_rows(&mut self) -> Result<(), RemoteError> {
-        let ids = std::mem::take(&mut self.rows);
-        for (id, bytes) in ids.iter().zip(self.find.try_find_many(&ids)?) {
-            let bytes = bytes.ok_or(crate::object::OdbError::NotFound { id: *id })?;
-            self.bundler.push(Kind::Data, *id, &bytes)?;
-            (self.tick)(bytes.len() as u64);
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.sort_unstable();
+        rows.dedup();
+        for part in rows.chunks(ROWS_AT_A_TIME) {
+            let ids: Vec<ObjectId> = part.iter().map(|(.., id)| *id).collect();
+            for (id, bytes) in ids.iter().zip(self.store.try_find_many(&ids)?) {
+                let bytes = bytes.ok_or(OdbError::NotFound { id: *id })?;
+                self.bundler.push(Kind::Data, *id, &bytes)?;
+                (self.tick)(bytes.len() as u64);
+            }
         }
         Ok(())
     }
 
     fn tree(&mut self, bases: &[RootId], root: RootId) -> Result<(), RemoteError> {
-        let find = self.find;
-        tree::novel(find, bases, root, &mut |novel: Novel<'_>| -> Result<(), RemoteError> {
+        let store = self.store;
+        tree::novel(store, bases, root, &mut |novel: Novel<'_>| -> Result<(), RemoteError> {
             match novel {
                 Novel::Node(id, bytes) => self.bundler.push(Kind::Node, *id, bytes)?,
                 Novel::Rows(rows) => {
-                    self.rows.extend(rows.iter().map(|(id, _)| *id));
-                    if self.rows.len() >= ROWS_AT_A_TIME {
-                        self.flush_rows()?;
+                    for (id, _) in rows {
+                        self.row(*id)?;
                     }
                 }
                 Novel::Shared(totals) => {
@@ -88,8 +110,7 @@ impl Gatherer<'_> {
                 }
             }
             Ok(())
-        })?;
-        self.flush_rows()
+        })
     }
 
     fn commit(&mut self, id: CommitId, commit: &Commit, parents: &[Commit]) -> Result<(), RemoteError> {
@@ -105,6 +126,7 @@ impl Gatherer<'_> {
             let bases: Vec<RootId> = parents.iter().filter_map(|parent| parent.dataset(dataset)).collect();
             self.tree(&bases, *root)?;
         }
+        self.flush_rows()?;
         for object in [commit.summary_id, commit.drift_id, commit.config_id].into_iter().flatten() {
             let known = |parent: &Commit| {
                 [parent.summary_id, parent.drift_id, parent.config_id].contains(&Some(object))
@@ -123,7 +145,7 @@ impl Gatherer<'_> {
 /// # Errors
 /// Damage of anything that has to be sent; a full disk.
 pub fn gather(
-    find: &dyn Find,
+    store: &Store,
     wants: &[(String, ObjectId)],
     haves: &[CommitId],
     dir: &Path,
@@ -134,7 +156,8 @@ pub fn gather(
     }
     std::fs::create_dir_all(dir).map_err(RemoteError::io("create", dir))?;
     let mut gatherer = Gatherer {
-        find,
+        store,
+        packs: (0..).zip(store.packs()).map(|(at, pack)| (pack.id, at)).collect(),
         bundler: Bundler::new(dir, PACK_BYTES),
         rows: Vec::new(),
         shared: tree::Totals::default(),
@@ -143,17 +166,17 @@ pub fn gather(
     let (mut starts, mut tags) = (Vec::new(), Vec::new());
     for (name, id) in wants {
         if name.starts_with("tags/") {
-            starts.push(Tag::parse(id, &find.find(id)?)?.target);
+            starts.push(Tag::parse(id, &store.find(id)?)?.target);
             tags.push(*id);
         } else {
             starts.push(CommitId::new(*id));
         }
     }
     let mut outgoing = Outgoing::default();
-    for (id, commit) in missing(find, &starts, haves)? {
+    for (id, commit) in missing(store, &starts, haves)? {
         let mut parents = Vec::new();
         for parent in &commit.parents {
-            parents.push(super::history::commit(find, *parent)?);
+            parents.push(super::history::commit(store, *parent)?);
         }
         gatherer.commit(id, &commit, &parents)?;
         outgoing.commits.push(id);

@@ -95,7 +95,16 @@ impl Place {
         match self {
             Self::Folder(path) => {
                 let path = start.join(path);
-                Ok(Self::Folder(std::path::absolute(&path).map_err(RemoteError::io("find", &path))?))
+                let path = std::path::absolute(&path).map_err(RemoteError::io("find", &path))?;
+                // The part that exists, by its own name; a new folder may follow it.
+                let real = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+                Ok(Self::Folder(match real {
+                    Some((part, real)) => match path.strip_prefix(part) {
+                        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+                        _ => real,
+                    },
+                    None => path,
+                }))
             }
             other => Ok(other),
         }

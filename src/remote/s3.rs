@@ -87,7 +87,11 @@ impl S3 {
         let place = format!("{}/{name}", self.place());
         let detail = whole(error);
         match error {
-            object_store::Error::NotFound { .. } => RemoteError::Gone { place },
+            object_store::Error::NotFound { .. } if matches!(action, "read") => RemoteError::Gone { place },
+            object_store::Error::NotFound { .. } => {
+                let detail = format!("there is no bucket called `{}`", self.bucket);
+                RemoteError::Unreachable { action, place, detail }
+            }
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 RemoteError::Denied { place, detail }
             }

@@ -17,8 +17,8 @@ use super::pack::check_pack;
 use super::pack::tail_of;
 use crate::object::ObjectId;
 
-/// The end of a pack that is asked for first: footer and, for most packs, all of the table.
-const TAIL_GUESS: u64 = 64 << 10;
+/// The end of a pack that is asked for first, in bytes: footer, all of the table of a small pack, all of a very small pack.
+pub const TAIL_GUESS: u64 = 64 << 10;
 
 /// Checks a pack file from elsewhere: its hash (which must be `expected`, where given), footer, table, blocks, and the hash
 /// of every object.
@@ -80,11 +80,11 @@ pub fn plant_tail<E: From<StoreError>>(
     let mut tmp = path.to_owned().into_os_string();
     tmp.push(".new");
     let tmp = Path::new(&tmp);
-    let tail = &tail[usize::try_from(tail_at - start).unwrap_or(0)..];
     let written = File::create(tmp).and_then(|file| {
         file.set_len(len)?;
         file.write_all_at(&header, 0)?;
-        file.write_all_at(tail, tail_at)
+        // Blocks that came along may be of use.
+        file.write_all_at(&tail, start)
     });
     written.map_err(StoreError::io("write", tmp))?;
     std::fs::rename(tmp, path).map_err(StoreError::io("rename", tmp))?;

@@ -63,6 +63,14 @@ impl Store {
         Ok(found)
     }
 
+    /// The pack that holds `id`, its block there and the offset in it: an order in which objects are read quickly.
+    ///
+    /// # Errors
+    /// As [`Self::locate`].
+    pub fn locate_briefly(&self, id: &ObjectId) -> Result<Option<(ObjectId, u32, u32)>, StoreError> {
+        self.search(id, |_, pack, entry| Ok((*pack, entry.block, entry.offset)))
+    }
+
     /// The length of `id` in bytes, from the pack's table; its bytes are not read.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod staging;
 mod sweep;
 mod verify;
 
+pub use adopt::TAIL_GUESS;
 pub use adopt::inspect_pack;
 pub use adopt::plant_tail;
 pub use bundle::Bundled;

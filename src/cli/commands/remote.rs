@@ -21,8 +21,8 @@ use crate::remote::Access;
 /// Make remotes known, list them, or take them off the list
 ///
 /// A remote is a folder, `s3://BUCKET/PREFIX`, another repository, or the http(s):// address of a `distill serve`. For
-/// buckets, endpoint and credentials come from the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
-/// AWS_SECRET_ACCESS_KEY, AWS_REGION …), for servers a token from DISTILL_TOKEN. docs/remotes.md describes the layout.
+/// buckets, endpoint and credentials come from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` …), for servers a token from `DISTILL_TOKEN`. docs/remotes.md describes the layout.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RemoteArgs {
     #[command(subcommand)]

@@ -80,10 +80,13 @@ pub fn clone(
 ) -> Result<CloneReport, OpError> {
     let place = Place::parse(&options.source)?.from(start)?;
     let dir = match &options.dir {
-        Some(dir) => start.join(dir),
-        None => start.join(name_of(&place)?),
+        Some(dir) => dir.clone(),
+        None => name_of(&place)?.into(),
     };
-    let root = std::path::absolute(&dir).map_err(|error| OpError::io("find", &dir, &error))?;
+    let root = match Place::Folder(dir).from(start)? {
+        Place::Folder(root) => root,
+        other => other.to_string().into(),
+    };
     let state = open(&place, access, None)?.peer().state()?;
     let head = match &options.branch {
         Some(branch) => {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 use super::Place;
 use crate::cli::Bench;
@@ -11,6 +12,14 @@ use crate::store_damage::long;
 fn generated(rows: u64) -> Bench {
     let bench = Bench::empty();
     bench.ok(&["sample", ".", "--rows", &rows.to_string()]);
+    // The specs of the twelve streams are this repository's own.
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(".distill");
+    let text = |name: &str| fs::read_to_string(own.join(name)).expect("this repository's configuration");
+    bench.write(".distill/policy.toml", &text("policy.toml"));
+    for entry in fs::read_dir(own.join("sources")).expect("the specs") {
+        let name = entry.expect("listable").file_name().into_string().expect("text");
+        bench.write(&format!(".distill/sources/{name}"), &text(&format!("sources/{name}")));
+    }
     bench.ok(&["run-all", "--run-id", "first", "--no-files"]);
     bench
 }

@@ -118,7 +118,7 @@ pub fn own_source(bench: &Bench, name: &str) {
 pub fn packs_of(place: &Path) -> Vec<PathBuf> {
     let files = walkdir::WalkDir::new(place.join("packs")).sort_by_file_name().into_iter();
     files
-        .map(|entry| entry.expect("listable").into_path())
+        .filter_map(|entry| Some(entry.ok()?.into_path()))
         .filter(|path| path.extension().is_some_and(|end| end == "pack"))
         .collect()
 }

@@ -1,4 +1,6 @@
 //! The same against a real S3 protocol: moto's server, a Python package. `.ci/run` installs it and sets `DISTILL_S3_PYTHON`.
+//! It serves one request after another: with threads it now and then lets two writers create one object, which the race of
+//! `remote add` has found.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -22,6 +24,14 @@ impl Drop for Server {
     }
 }
 
+/// Moto's server without threads.
+const SERVE: &str = "
+import sys
+from werkzeug.serving import run_simple
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+run_simple('127.0.0.1', int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+";
+
 /// Starts a server with an empty bucket; `None`, and said so, where there is no such Python.
 fn server() -> Option<Server> {
     let Some(python) = std::env::var_os("DISTILL_S3_PYTHON") else {
@@ -31,7 +41,7 @@ fn server() -> Option<Server> {
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
     let child = Command::new(python)
-        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+        .args(["-c", SERVE, &port.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
