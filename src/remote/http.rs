@@ -4,14 +4,12 @@
 //! before it was hashed; an answer that was lost is asked for again before anything is said of it; the token goes to the
 //! server alone, and is not followed by a redirect elsewhere.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
 use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::blocking::Body;
 use reqwest::blocking::Client;
 use reqwest::blocking::RequestBuilder;
 use reqwest::blocking::Response;
@@ -280,8 +278,9 @@ impl Peer for Server {
         if looked.status().is_success() {
             return Ok(false);
         }
-        let file = File::open(&pack.path).map_err(RemoteError::io("read", &pack.path))?;
-        let request = self.client.put(&url).body(Body::sized(file, pack.entry.bytes));
+        // In one piece: of a body that is read as it goes, an early answer (no token, no room) would be lost.
+        let body = std::fs::read(&pack.path).map_err(RemoteError::io("read", &pack.path))?;
+        let request = self.client.put(&url).body(body);
         let response = self.send("write to", &path, request)?;
         if response.status().is_success() { Ok(true) } else { Err(self.refused(&path, response)) }
     }

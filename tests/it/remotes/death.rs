@@ -8,15 +8,15 @@ use super::{Place, one_more, packs_of, with_runs};
 use crate::cli::Bench;
 use crate::store_damage::{Random, long};
 
-/// Runs a command and kills it after a random part of a little more than `usual`; whether it was killed.
-fn strike(place: &Place, bench: &Bench, args: &[&str], usual: Duration, random: &mut Random) -> bool {
+/// Runs a command and kills it after a random part of a little more than `window`; whether it was killed.
+fn strike(place: &Place, bench: &Bench, args: &[&str], window: Duration, random: &mut Random) -> bool {
     let mut child = place
         .command(bench, args)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("the program runs");
-    let limit = u64::try_from(usual.as_micros()).expect("short") * 5 / 4 + 1000;
+    let limit = u64::try_from(window.as_micros()).expect("short") * 5 / 4 + 1000;
     std::thread::sleep(Duration::from_micros(random.below(limit)));
     child.kill().ok();
     !child.wait().expect("waited for").success()
@@ -29,14 +29,17 @@ pub fn pushes(place: &Place, moments: u64) {
     one_more(&ours, "warm");
     let begun = Instant::now();
     place.ok(&ours, &["push"]);
-    let usual = begun.elapsed();
+    // How long a push takes depends on what else the machine does, so the window follows: half of them should be hit.
+    let mut window = begun.elapsed();
     let mut random = Random(11);
     let mut killed = 0;
     for moment in 0..moments {
         let old = ours.id("HEAD");
         one_more(&ours, &format!("m{moment}"));
         let new = ours.id("HEAD");
-        killed += u64::from(strike(place, &ours, &["push"], usual, &mut random));
+        let is_hit = strike(place, &ours, &["push"], window, &mut random);
+        killed += u64::from(is_hit);
+        window = if is_hit { window * 5 / 4 } else { window * 2 / 3 };
         // A clone reads everything and verifies it.
         let theirs = place.clone();
         let there = theirs.id("HEAD");
