@@ -89,7 +89,8 @@ fn a_pack_that_lacks_an_object_is_refused() {
         let site = distill::repo::Site::at(theirs.path()).expect("a repository");
         let repo = site.open().expect("opened");
         let clock = distill::base::clock::Clock::Fixed(0);
-        let received = distill::ops::receive::receive(&repo, &packs, &[change.clone()], None, &clock);
+        let received =
+            distill::ops::receive::receive(&repo, &packs, std::slice::from_ref(&change), None, &clock);
         (theirs, received)
     };
     let (theirs, received) = send(None);

@@ -52,7 +52,7 @@ fn server() -> Option<Server> {
     loop {
         match server.ask("PUT", "/bucket") {
             Some(answer) if answer.contains("200 OK") => return Some(server),
-            _ if begun.elapsed() > Duration::from_secs(60) => panic!("moto's server does not answer"),
+            _ if begun.elapsed() > Duration::from_mins(1) => panic!("moto's server does not answer"),
             _ => std::thread::sleep(Duration::from_millis(100)),
         }
     }
