@@ -156,11 +156,14 @@ fn prepare(root: &Path, place: &Place) -> Result<bool, OpError> {
             "choose another folder, or move it away",
         )
     };
-    let is_empty = match std::fs::read_dir(root) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(OpError::io("list", root, &error)),
+    let listed = |folder: &Path| match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(OpError::io("list", folder, &error)),
     };
+    // A clone that died before it had named its remote leaves the folder, and at most a file that was not finished.
+    let is_begun = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(".tmp-");
+    let is_empty = listed(root)?.iter().all(|name| name == DOT) && listed(&dot)?.iter().all(is_begun);
     if !is_empty {
         let remotes = Remotes::load(&dot)?;
         if remotes.0.get(DEFAULT).is_none_or(|remote| remote.place != place.to_string()) {

@@ -72,6 +72,20 @@ fn a_push_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn a_clone_that_died_before_it_named_its_remote_is_made_again() {
+    let place = Place::folder();
+    let ours = with_runs(&place);
+    place.ok(&ours, &["push"]);
+    let theirs = Bench::empty();
+    theirs.write(".distill/.tmp-1-remotes.toml", "");
+    place.ok(&theirs, &["clone", &place.text, "."]);
+    assert_eq!(theirs.id("HEAD"), ours.id("HEAD"));
+    let other = Bench::empty();
+    other.write(".distill/config.toml", "");
+    place.fails(1, &other, &["clone", &place.text, "."]).says("holds something else", "another folder");
+}
+
+#[test]
 fn a_clone_killed_at_any_moment_is_finished_by_the_next() {
     let place = Place::folder();
     let ours = with_runs(&place);
