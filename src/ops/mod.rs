@@ -16,6 +16,7 @@ pub mod recon;
 pub mod search;
 pub mod report;
 pub mod snapshot;
+pub mod delivery;
 pub mod diff;
 pub mod explain;
 pub mod error;

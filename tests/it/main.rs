@@ -9,6 +9,7 @@ mod checkout;
 mod cli;
 mod common_checkout;
 mod conservation;
+mod delivery;
 mod determinism;
 mod documents;
 mod engine;

@@ -78,6 +78,22 @@ impl Bench {
         bench
     }
 
+    /// This project's configuration over a generated sample of so many rows, after the run `r1`.
+    pub fn sampled(rows: u32) -> Self {
+        let bench = Self::empty();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(".distill");
+        let names = ["config.toml", "policy.toml"].map(str::to_owned);
+        let specs = fs::read_dir(from.join("sources")).expect("specs").map(|spec| {
+            format!("sources/{}", spec.expect("a spec").file_name().into_string().expect("text"))
+        });
+        for name in specs.chain(names) {
+            bench.write(&format!(".distill/{name}"), &fs::read_to_string(from.join(&name)).expect("text"));
+        }
+        bench.ok(&["sample", "fixtures/lakehouse", "--rows", &rows.to_string()]);
+        bench.ok(&["run-all", "--run-id", "r1", "--no-files"]);
+        bench
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -335,8 +335,8 @@ fn ten_thousand_findings_are_listed_and_all_are_counted() {
 #[test]
 fn a_dataset_that_no_receipt_put_out_is_found() {
     let bench = Bench::with_runs();
-    let forged = crate::forge::forge(bench.path(), "quarantine", &quarantined(&bench), |_| None);
-    let answer: serde_json::Value =
+    let forged = forge(bench.path(), "quarantine", &quarantined(&bench), |_| None);
+    let answer: Value =
         serde_json::from_str(&bench.fails(4, &["verify", "--json"]).stdout).expect("an answer is JSON");
     let findings = answer["findings"].as_array().expect("findings");
     let own =
