@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod delivery;
 pub mod diff;
 pub mod explain;
+pub mod fetch;
 pub mod error;
 pub mod fault;
 pub mod header;

@@ -22,6 +22,7 @@ mod receive;
 mod repository;
 mod s3;
 mod settings;
+pub mod web;
 
 pub use bucket::Bucket;
 pub use bucket::RACERS;

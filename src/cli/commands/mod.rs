@@ -138,6 +138,8 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Push(args) => remote::run_push(context, args),
         Command::Pull(args) => remote::run_pull(context, args),
         Command::Fetch(args) => fetch::run(context, &args),
+        Command::Fetch(args) => fetch::run(context, args),
+        Command::Search(args) => search::run(context, &args),
         Command::Trace(args) => trace::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Acceptance(args) => acceptance::run(context, &args),

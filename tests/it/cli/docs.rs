@@ -34,7 +34,7 @@ A failure prints `error:` with what happened to what, and `hint:` with what to d
 |---|---|
 | `AWS_*` | endpoint, region and credentials of buckets: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID` … |
 | `COLUMNS` | how wide text may be; otherwise as wide as the terminal, or 100 columns |
-| `DISTILL_TOKEN` | the token for servers |
+| `DISTILL_TOKEN` | the token for a server, where no file of one is given |
 | `NO_COLOR` | when set and not empty, no colour |
 | `SOURCE_DATE_EPOCH` | seconds since 1970: every time that is written down is this one |
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod docs;
+mod fetch;
 mod gates;
 mod gc;
 mod history;
