@@ -14,4 +14,5 @@ pub mod pipeline;
 pub mod repo;
 pub mod remote;
 pub mod ops;
+pub mod server;
 pub mod cli;

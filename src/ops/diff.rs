@@ -8,6 +8,7 @@ mod fields;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::object::CommitId;
@@ -30,7 +31,7 @@ pub use config::ConfigChange;
 pub use fields::FieldChange;
 
 /// One of the two commits.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Side {
     /// The commit.
     pub commit_id: CommitId,
@@ -41,7 +42,7 @@ pub struct Side {
 }
 
 /// What is different.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DiffReport {
     /// The commit that is compared with; null for what is before the first commit.
     pub before: Option<Side>,
@@ -63,11 +64,12 @@ pub struct DiffReport {
     pub nodes_read: u64,
     /// Why the metrics moved, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub explanation: Option<Explanation>,
 }
 
 /// How a dataset changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DatasetDiff {
     /// Keys that are new.
     pub added: u64,

@@ -2,13 +2,14 @@
 //!
 //! Rests on `repo`. Invariant: `log`, `show` and what else tells of commits call the same thing by the same name.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::object::CommitId;
 use crate::repo::Commit;
 
 /// Who, when, what for, and where it stands in history.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommitHeader {
     /// The commit.
     pub commit_id: CommitId,

@@ -8,6 +8,7 @@ pub mod series;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::object::CommitId;
@@ -21,7 +22,7 @@ use crate::repo::RepoError;
 use crate::repo::split_range;
 
 /// One commit of a log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LogLine {
     /// Who, when, what for.
     #[serde(flatten)]

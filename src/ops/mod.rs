@@ -29,6 +29,7 @@ pub mod metric;
 pub mod merge;
 pub mod open;
 pub mod progress;
+pub mod quarantine;
 pub mod receipts;
 pub mod receive;
 pub mod refs;

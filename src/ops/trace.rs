@@ -12,6 +12,7 @@ mod rows;
 mod source;
 mod walk;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::object::CommitId;
@@ -31,7 +32,7 @@ pub use reverse::{ExportFate, RecordFate, Reverse, SourceFate, reverse};
 use walk::Walk;
 
 /// A row and everything that it was made from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Trace {
     /// The commit in which it was looked for.
     pub commit_id: CommitId,
@@ -46,7 +47,7 @@ pub struct Trace {
 }
 
 /// A check that did not hold, and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Fault {
     /// Which check.
     pub check: CheckName,
@@ -61,7 +62,7 @@ pub struct Fault {
 }
 
 /// One object on the way.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Hop {
     /// What it is to the one above it.
     pub role: Role,
@@ -86,7 +87,7 @@ pub struct Hop {
 }
 
 /// What an object is to the one above it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The row that was asked for.
@@ -124,7 +125,7 @@ impl Role {
 }
 
 /// The place of a source row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SourceLine {
     /// The file, relative to the base, with `/`.
     pub file: String,
@@ -139,7 +140,7 @@ pub struct SourceLine {
 }
 
 /// How a source row compares with the file in the folder. It is no check: files may change, the store keeps the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDisk {
     /// The line there is this row, byte for byte.
@@ -153,7 +154,7 @@ pub enum OnDisk {
 }
 
 /// What is checked of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckName {
     /// The dataset's tree has this key and names this object; every node on the path hashes to its id.
@@ -197,7 +198,7 @@ impl CheckName {
 }
 
 /// One check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Check {
     /// Which.
     pub check: CheckName,

@@ -20,6 +20,7 @@ use super::pack::slice_of;
 use crate::object::Exists;
 use crate::object::Find;
 use crate::object::IdPrefix;
+use crate::object::Kind;
 use crate::object::ObjectBytes;
 use crate::object::ObjectId;
 use crate::object::OdbError;
@@ -77,6 +78,14 @@ impl Store {
     /// As [`Self::locate`].
     pub fn object_len(&self, id: &ObjectId) -> Result<Option<u64>, StoreError> {
         self.search(id, |_, _, entry| Ok(u64::from(entry.len)))
+    }
+
+    /// What `id` was stored as; its bytes are not read.
+    ///
+    /// # Errors
+    /// As [`Self::locate`].
+    pub fn kind_of(&self, id: &ObjectId) -> Result<Option<Kind>, StoreError> {
+        self.search(id, |reader, _, entry| reader.kind_of(entry.block))
     }
 
     /// The pack that holds `id`.

@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Head {
 }
 
 /// One ref's step from a value to a value; `None` is absence (creation, deletion).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefChange {
     /// The ref: `heads/main`, `tags/v1.0.0`, `runs/<run id>`.

@@ -35,6 +35,7 @@ mod sample_specs;
 mod search;
 mod secrets;
 mod same_row;
+mod serve;
 mod sources;
 mod store;
 mod store_crash;

@@ -26,6 +26,7 @@ mod refs;
 mod run;
 mod sample;
 mod schema;
+mod serve;
 mod search;
 mod show;
 mod stats;
@@ -83,17 +84,18 @@ verbs! {
     "reflog": Reflog(log::ReflogArgs),
     "undo": Undo(refs::UndoArgs),
     "merge": Merge(merge::MergeArgs),
-    "search": Search(search::SearchArgs),
     "clone": Clone(remote::CloneArgs),
     "remote": Remote(remote::RemoteArgs),
     "push": Push(remote::PushArgs),
     "pull": Pull(remote::PullArgs),
     "fetch": Fetch(fetch::FetchArgs),
+    "search": Search(search::SearchArgs),
     "trace": Trace(trace::TraceArgs),
     "verify": Verify(verify::VerifyArgs),
     "acceptance": Acceptance(acceptance::AcceptanceArgs),
     "audit-full": AuditFull(audit_full::AuditFullArgs),
     "stats": Stats(stats::StatsArgs),
+    "serve": Serve(serve::ServeArgs),
     "gc": Gc(gc::GcArgs),
     "reindex": Reindex(reindex::ReindexArgs),
     "schema": Schema(schema::SchemaArgs),
@@ -132,12 +134,10 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Reflog(args) => log::run_reflog(context, &args),
         Command::Undo(args) => refs::run_undo(context, &args),
         Command::Merge(args) => merge::run(context, args),
-        Command::Search(args) => search::run(context, &args),
         Command::Clone(args) => remote::run_clone(context, args),
         Command::Remote(args) => remote::run_remote(context, args),
         Command::Push(args) => remote::run_push(context, args),
         Command::Pull(args) => remote::run_pull(context, args),
-        Command::Fetch(args) => fetch::run(context, &args),
         Command::Fetch(args) => fetch::run(context, args),
         Command::Search(args) => search::run(context, &args),
         Command::Trace(args) => trace::run(context, &args),
@@ -145,6 +145,7 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Acceptance(args) => acceptance::run(context, &args),
         Command::AuditFull(args) => audit_full::run(context, args),
         Command::Stats(args) => stats::run(context, &args),
+        Command::Serve(args) => serve::run(context, args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Reindex(args) => reindex::run(context, &args),
         Command::Schema(args) => schema::run(context, &args),

@@ -3,6 +3,7 @@
 //! Rests on the config objects that commits name, which hold only what can change a dataset. Invariant: two
 //! configurations with different ids have at least one change.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fields::FieldChange;
@@ -17,7 +18,7 @@ use crate::repo::Repo;
 use crate::repo::RepoError;
 
 /// A part of the configuration that differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConfigChange {
     /// `options`, `policy`, `sources/<name>`, or what else a configuration holds.
     pub part: String,

@@ -3,13 +3,14 @@
 //! Rests on canonical JSON, so that a number is compared by its digits. Invariants: equal bytes have no change; where
 //! either side is no JSON there are no fields to tell of.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::json::Value;
 use crate::base::json::canonicalize;
 
 /// A field that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldChange {
     /// JSON pointer (RFC 6901); empty for the whole value.
     pub pointer: String,

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tantivy::collector::{Collector as _, TopDocs};
 use tantivy::query::{BooleanQuery, ConstScoreQuery, EnableScoring, Occur, Query, RangeQuery, TermQuery};
@@ -42,7 +43,7 @@ const SPARE: usize = 16;
 const STEPS: f32 = 4096.0;
 
 /// A RAG snapshot that can be searched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Corpus {
     /// Its name in `config.toml`, or the revision as typed.
     pub name: String,
@@ -72,7 +73,7 @@ pub struct Filter {
 }
 
 /// A row that answers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Hit {
     /// 1 for the best.
     pub rank: usize,
@@ -87,7 +88,7 @@ pub struct Hit {
 }
 
 /// What `search` answers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Found {
     /// The snapshot that was searched.
     #[serde(flatten)]

@@ -120,6 +120,11 @@ impl PackReader {
         self.footer.object_bytes
     }
 
+    /// What the objects of a block were stored as.
+    pub(in crate::store) fn kind_of(&self, index: u32) -> Result<Kind, StoreError> {
+        Ok(self.block(index)?.kind)
+    }
+
     /// Tells this reader's blocks apart in a cache.
     pub(in crate::store) fn serial(&self) -> u64 {
         self.serial
