@@ -10,6 +10,7 @@ pub mod object;
 pub mod record;
 pub mod tree;
 pub mod store;
+pub mod model;
 pub mod pipeline;
 pub mod repo;
 pub mod remote;

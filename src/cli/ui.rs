@@ -122,6 +122,19 @@ impl Ui {
         };
     }
 
+    /// Whether somebody watches: stderr is a terminal, and neither `--quiet` nor `--json` was given.
+    pub fn is_watched(&self) -> bool {
+        !self.manners.quiet && !self.manners.json && io::stderr().is_terminal()
+    }
+
+    /// Shows a piece of a text that is still coming, to whoever watches.
+    pub fn stream(&self, piece: &str) {
+        if self.is_watched() {
+            let mut err = io::stderr().lock();
+            err.write_all(piece.as_bytes()).and_then(|()| err.flush()).ok();
+        }
+    }
+
     /// `text` in `style`, where colour is wanted.
     pub fn paint(&self, style: Style, text: impl Display) -> String {
         if !self.colour {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::model::ModelError;
 use crate::object::OdbError;
 use crate::ops::sample::SampleError;
 use crate::pipeline::policy::PolicyError;
@@ -359,6 +360,78 @@ impl From<TableError> for OpError {
 impl From<SpecError> for OpError {
     fn from(error: SpecError) -> Self {
         Self::new(ErrorKind::Usage, error.to_string(), "correct the spec; docs/sources.md teaches the format")
+    }
+}
+
+impl From<ModelError> for OpError {
+    fn from(error: ModelError) -> Self {
+        let message = error.to_string();
+        let (kind, hint) = match &error {
+            ModelError::BadUrl { .. } => (
+                ErrorKind::Usage,
+                "write the base of an API, such as http://localhost:11434/v1, in .distill/config.toml or with --endpoint; \
+                 a key belongs into the variable that api_key_env names",
+            ),
+            ModelError::NoClient { .. } => {
+                (ErrorKind::Outside, "check the system's certificates and its proxy settings")
+            }
+            ModelError::Unreachable { .. } => (
+                ErrorKind::Outside,
+                "start the model (`ollama serve`), or correct `endpoint` under [replay] in .distill/config.toml; nothing was stored",
+            ),
+            ModelError::TimedOut { .. } => (
+                ErrorKind::Outside,
+                "raise replay.timeout_s in .distill/config.toml, or ask a smaller model; nothing was stored",
+            ),
+            ModelError::BadKey { .. } => (
+                ErrorKind::Outside,
+                "check the key in the variable that api_key_env names; nothing was stored",
+            ),
+            ModelError::NoSuchModel { .. } => (
+                ErrorKind::Outside,
+                "name one that it has with --model, or fetch it (`ollama pull NAME`); nothing was stored",
+            ),
+            ModelError::NoSuchAddress { .. } => (
+                ErrorKind::Outside,
+                "give the base of the API, which often ends in /v1, or the whole address of its chat; nothing was stored",
+            ),
+            ModelError::Rejected { .. } => (
+                ErrorKind::Outside,
+                "what it says is about the request: fewer records (-k), replay.context_bytes or replay.max_tokens may help; \
+                 nothing was stored",
+            ),
+            ModelError::Busy { .. } | ModelError::ComeBackLater { .. } => {
+                (ErrorKind::Outside, "try again later, or raise replay.retries; nothing was stored")
+            }
+            ModelError::Redirected { .. } => (
+                ErrorKind::Outside,
+                "if that is where the model is, write it as `endpoint` into .distill/config.toml; nothing was stored",
+            ),
+            ModelError::TooLarge { .. } => (
+                ErrorKind::Outside,
+                "that is no chat answer: check the address, and lower replay.max_tokens; nothing was stored",
+            ),
+            ModelError::NotJson { .. } | ModelError::NoAnswer { .. } => (
+                ErrorKind::Outside,
+                "check that the address is that of an OpenAI-compatible chat; nothing was stored",
+            ),
+            ModelError::Truncated { .. } => (
+                ErrorKind::Outside,
+                "look at the model's own log, and run the command again; nothing was stored",
+            ),
+            ModelError::Unwritable { .. } => {
+                (ErrorKind::Usage, "look at the task for what the message names")
+            }
+            ModelError::CassetteIo { .. } | ModelError::CassetteLine { .. } => {
+                (ErrorKind::Outside, "check the file, or record another one with `--record FILE`")
+            }
+            ModelError::PromptChanged { .. } | ModelError::CassetteEnds { .. } => (
+                ErrorKind::Outside,
+                "the task, the corpus, the model or a setting is not what it was: replay what was recorded, or record again \
+                 with `--record FILE`; nothing was stored",
+            ),
+        };
+        Self::new(kind, message, hint)
     }
 }
 

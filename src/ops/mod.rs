@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub mod audit;
+pub mod audit_pr;
 mod checks;
 mod engine;
 pub mod bisect;
@@ -32,6 +33,7 @@ pub mod progress;
 pub mod quarantine;
 pub mod receipts;
 pub mod receive;
+pub mod replay;
 pub mod refs;
 pub mod reindex;
 pub mod remotes;

@@ -38,7 +38,7 @@ use crate::record::StageReceipt;
 use crate::record::StageSummary;
 use crate::record::StreamCoverage;
 use crate::repo::worktree::single_file;
-use crate::repo::{Commit, Repo};
+use crate::repo::{Commit, REPLAY, Repo};
 use crate::store::Staging;
 use crate::tree;
 
@@ -161,7 +161,7 @@ impl<'a> Receipting<'a> {
         ended: i64,
         staging: &mut Staging,
     ) -> Result<Vec<(ObjectId, StageReceipt)>, OpError> {
-        let mut previous = self.before.get("quarantine").map(|(id, _)| *id);
+        let mut previous = self.base.and_then(|base| last_receipt(base, &self.before));
         let mut made = Vec::new();
         for stage in run.stages {
             let mut receipt = self.receipt(stage, run, ended, staging)?;
@@ -199,6 +199,7 @@ impl<'a> Receipting<'a> {
             duration_ms: u64::try_from(ended - self.started).unwrap_or(0),
             ended_at: rfc3339(ended),
             errors: Vec::new(),
+            exchanges: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             previous: None,
@@ -349,7 +350,8 @@ impl<'a> Receipting<'a> {
         staging: &mut Staging,
     ) -> Result<RootId, OpError> {
         let mut latest: BTreeMap<&str, (ObjectId, u64)> = BTreeMap::new();
-        for (stage, (id, receipt)) in &self.before {
+        // A replay's receipt is of its own commit, as what it put out is.
+        for (stage, (id, receipt)) in self.before.iter().filter(|(stage, _)| *stage != REPLAY) {
             latest.insert(stage, (*id, receipt.to_object_bytes()?.len() as u64));
         }
         for (id, receipt) in receipts {
@@ -361,6 +363,16 @@ impl<'a> Receipting<'a> {
         }
         Ok(builder.finish()?.root)
     }
+}
+
+/// The last receipt of a commit, of whose receipts `latest` has the newest of each stage: a replay's own, or that of the
+/// stage that every run ends with.
+pub(crate) fn last_receipt(
+    commit: &Commit,
+    latest: &BTreeMap<String, (ObjectId, StageReceipt)>,
+) -> Option<ObjectId> {
+    let own = latest.get(REPLAY).filter(|(_, receipt)| receipt.run_id == commit.run_id);
+    own.or_else(|| latest.get("quarantine")).map(|(id, _)| *id)
 }
 
 /// The counts of the stage that gathers what was refused and repeated: all of it is kept.
@@ -378,7 +390,12 @@ fn refused(roots: &BTreeMap<String, RootId>, staging: &Staging) -> Result<Tally,
 }
 
 /// How many rows of a dataset differ between two roots; reads only nodes that differ.
-fn changes(staging: &Staging, dataset: &str, a: RootId, b: RootId) -> Result<DatasetChanges, OpError> {
+pub(crate) fn changes(
+    staging: &Staging,
+    dataset: &str,
+    a: RootId,
+    b: RootId,
+) -> Result<DatasetChanges, OpError> {
     let mut counts = DatasetChanges { added: 0, dataset: dataset.to_owned(), modified: 0, removed: 0 };
     for change in tree::diff(staging, a, b) {
         let change = change?;

@@ -23,13 +23,14 @@ use crate::ops::loss::{
 };
 use crate::ops::merge::MERGE;
 use crate::ops::progress::Progress;
+use crate::ops::replay;
 use crate::ops::scratch::Scratch;
 use crate::ops::seal::{Made, Seal};
 use crate::ops::setup::Setup;
 use crate::record::DriftReport;
 use crate::record::RunSummary;
 use crate::record::Tool;
-use crate::repo::{Commit, RefName, Repo, Site};
+use crate::repo::{Commit, REPLAY, RefName, Repo, Site};
 use crate::store::{Head, Staging};
 
 /// What to run.
@@ -206,6 +207,10 @@ pub fn run(
         progress.note(&format!("waiting for {holder}, which runs on {}", branch.as_str()));
     })?;
     let _hold = repo.store().hold(timeout, &mut |holder| progress.note(&format!("waiting for {holder}")))?;
+    if reads_sources {
+        // What a replay committed and could not append any more is read by this run.
+        replay::settle(&repo)?;
+    }
     let tip = repo.store().get_ref(branch.as_str());
     // A branch that is not there yet begins where HEAD stands.
     let parent = tip.map(CommitId::new).or_else(|| repo.head_commit());
@@ -254,7 +259,10 @@ pub(crate) fn is_whole(operation: &str) -> bool {
 }
 
 /// The nearest commit at or behind `start` that made every dataset: what drift is measured against.
-fn nearest_whole(repo: &Repo, start: Option<CommitId>) -> Result<Option<(CommitId, Commit)>, OpError> {
+pub(crate) fn nearest_whole(
+    repo: &Repo,
+    start: Option<CommitId>,
+) -> Result<Option<(CommitId, Commit)>, OpError> {
     for found in repo.ancestors(start) {
         let (id, commit) = found?;
         if is_whole(&commit.operation) {
@@ -320,7 +328,7 @@ fn make(
     let tmp_dir = scratch.to_owned();
     let wanted = options.what.wanted();
     if !options.what.reads_sources() {
-        let bases = base.map(|b| b.datasets.clone()).unwrap_or_default();
+        let bases = base.map(Commit::made).unwrap_or_default();
         let plan = Rework {
             store: repo.store(),
             tmp_dir,
@@ -360,11 +368,12 @@ fn make(
         }
         return Ok(made);
     }
-    // What an ingest changed since the last full run is in the files; what that run knows of them still holds.
+    // What an ingest changed since the last full run is in the files, and a replay changed nothing; what that run knows of
+    // them still holds.
     let mut known_by = base.cloned();
     while let Some(commit) = &known_by
-        && options.what == What::All
-        && commit.operation == What::Ingest.operation()
+        && (options.what == What::All && commit.operation == What::Ingest.operation()
+            || commit.operation == REPLAY)
         && let Some(parent) = commit.parents.first()
     {
         known_by = Some(repo.commit(*parent)?);
@@ -426,7 +435,7 @@ fn ingest(
     staging: &mut Staging,
     progress: &dyn Progress,
 ) -> Result<Made, OpError> {
-    let mut roots = base.map(|b| b.datasets.clone()).unwrap_or_default();
+    let mut roots = base.map(Commit::made).unwrap_or_default();
     let receipt = base.map(|base| repo.receipt(base, "sources")).transpose()?.flatten();
     let sources = Dataset::Sources.name();
     // What a receipt says of files speaks of the dataset that it put out, and of no other.

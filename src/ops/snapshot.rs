@@ -22,6 +22,7 @@ use crate::record::StageReceipt;
 use crate::repo::Commit;
 use crate::repo::DATASETS;
 use crate::repo::Repo;
+use crate::repo::worktree::Scope;
 use crate::repo::worktree::Summary;
 use crate::repo::worktree::Transaction;
 use crate::repo::worktree::Worktree;
@@ -36,7 +37,7 @@ use crate::tree;
 /// Where reports lie.
 pub(crate) const REPORTS: &str = "reports/distillation/";
 /// Reports of gates, which say when they looked and at what; they stay when a run or a checkout brings other files.
-const OF_GATES: [&str; 2] = [crate::ops::acceptance::PAGE, crate::ops::audit::PAGE];
+const OF_GATES: [&str; 3] = [crate::ops::acceptance::PAGE, crate::ops::audit::PAGE, crate::ops::replay::PAGE];
 /// What is written when nothing else is asked for.
 const USUAL: [&str; 4] = ["exports/rag", "exports/sft", "exports/preference", "quarantine"];
 /// What `--all` adds. Sources are written by name only: they lie in the source files already.
@@ -272,8 +273,22 @@ pub fn changed_by_hand(repo: &Repo) -> Result<Vec<PathBuf>, OpError> {
 /// # Errors
 /// The refusal, with the files.
 pub(crate) fn refuse_changed(repo: &Repo, force: bool) -> Result<(), OpError> {
+    refuse_changed_of(repo, force, &is_of_one_commit)
+}
+
+/// The same for reports alone: those of a commit, and `page`, which one command keeps.
+///
+/// # Errors
+/// The refusal, with the files.
+pub(crate) fn refuse_changed_reports(repo: &Repo, force: bool, page: &str) -> Result<(), OpError> {
+    let is_report =
+        |rel: &str| rel.strip_prefix(REPORTS).is_some_and(|rest| is_of_one_commit(rel) || rest == page);
+    refuse_changed_of(repo, force, &is_report)
+}
+
+fn refuse_changed_of(repo: &Repo, force: bool, scope: Scope<'_>) -> Result<(), OpError> {
     let worktree = Worktree::open(repo.root(), &repo.dot().join("index"))?;
-    let paths = worktree.changed_by_hand(&is_of_one_commit)?;
+    let paths = worktree.changed_by_hand(scope)?;
     if force || paths.is_empty() {
         return Ok(());
     }

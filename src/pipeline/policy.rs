@@ -32,6 +32,10 @@ pub struct Rule {
     /// The conditions, all of which must hold; none at all holds always.
     #[serde(default)]
     pub when: When,
+    /// Whether what this rule decides may enter a corpus although a model made it with the help of one. Left out where it is
+    /// not, so that a policy without it is, byte for byte, what it always was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admit_synthetic: bool,
 }
 
 /// Verdict words by meaning; compared trimmed and in lower case. A word in no list is `unknown`.
@@ -134,6 +138,14 @@ pub enum PolicyError {
         /// The file.
         file: String,
     },
+    /// A rule that nothing may enter by lets model output in.
+    #[error("{file}: the rule `{id}` admits synthetic rows, but its category enters no corpus")]
+    AdmitsNothing {
+        /// The file.
+        file: String,
+        /// The rule.
+        id: String,
+    },
     /// One word has two meanings.
     #[error("{file}: the verdict word `{word}` stands in two lists of [words]")]
     AmbiguousWord {
@@ -164,6 +176,13 @@ impl Policy {
             Some(rule) if rule.when == When::default() && rule.category == Category::NeedsHumanReview => {}
             _ => return Err(PolicyError::OpenEnd { file: file.to_owned() }),
         }
+        let in_vain = |rule: &&Rule| {
+            let enters = matches!(rule.category, Category::Accepted | Category::PartiallyAccepted);
+            rule.admit_synthetic && !enters
+        };
+        if let Some(rule) = policy.rules.iter().find(in_vain) {
+            return Err(PolicyError::AdmitsNothing { file: file.to_owned(), id: rule.id.clone() });
+        }
         let mut meanings = BTreeMap::new();
         let words = &mut policy.words;
         for (list, level) in
@@ -185,9 +204,16 @@ impl Policy {
             id: "default".to_owned(),
             category: Category::NeedsHumanReview,
             when: When::default(),
+            admit_synthetic: false,
         });
         // `parse` has made sure that the last rule holds always; a policy built by hand fails closed.
         self.rules.iter().find(|rule| rule.when.holds(signals)).unwrap_or(&REVIEW)
+    }
+
+    /// Whether what the rule called `id` decides may enter a corpus although it is synthetic. A rule that is not there
+    /// admits nothing.
+    pub fn admits_synthetic(&self, id: &str) -> bool {
+        self.rules.iter().any(|rule| rule.id == id && rule.admit_synthetic)
     }
 }
 
@@ -259,6 +285,19 @@ mod tests {
         assert_eq!(policy.decide(&signals).id, "sure");
         signals.confidence = None;
         assert_eq!(policy.decide(&signals).id, "default", "an unknown confidence is no confidence");
+    }
+
+    #[test]
+    fn a_rule_may_admit_synthetic_rows() {
+        let text = TEXT.replace("category = \"accepted\"", "category = \"accepted\"\nadmit_synthetic = true");
+        let policy = Policy::parse("policy.toml", &text).expect("a good policy");
+        assert!(policy.admits_synthetic("sure"));
+        assert!(!policy.admits_synthetic("default") && !policy.admits_synthetic("nothing"));
+        let plain = Policy::parse("policy.toml", TEXT).expect("a good policy");
+        let written = serde_json::to_string(&plain).expect("JSON");
+        assert!(!written.contains("admit_synthetic"), "a policy without it is what it always was: {written}");
+        let in_vain = text.replace("category = \"accepted\"", "category = \"rejected\"");
+        assert!(refusal(&in_vain).contains("`sure`"));
     }
 
     #[test]

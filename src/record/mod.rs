@@ -9,6 +9,7 @@ mod coverage;
 mod drift;
 mod duplicate;
 mod evidence;
+mod exchange;
 mod key;
 mod locate;
 mod preference;
@@ -31,6 +32,7 @@ pub use duplicate::DuplicateEntry;
 pub use evidence::{
     Comparison, EvidenceRecord, HumanOverride, Message, Model, Observer, RetrievedContext, ToolCall, Usage,
 };
+pub use exchange::{Exchange, ExchangeRole};
 pub use key::{
     KEY_BYTES_MAX, KeyError, RECORD_KEY_BYTES_MAX, RecordKey, STREAM_BYTES_MAX, duplicate_key,
     encode_segment, preference_key, quarantine_key, source_key,

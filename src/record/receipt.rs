@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::StreamCoverage;
+use super::exchange::Exchange;
 use super::schema::{Record, SchemaTag, nullable};
 use super::time::{TIME_PATTERN, parse_time_text};
 use super::validate::{Checks, Violation};
@@ -35,6 +36,10 @@ pub struct StageReceipt {
     /// What failed; empty for a stage that passed.
     #[schemars(inner(length(min = 1)))]
     pub errors: Vec<String>,
+    /// For a replay: what was asked and answered, in order. Left out by all others, so that their receipts are, byte for
+    /// byte, what they always were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchanges: Vec<Exchange>,
     /// The snapshots that it read.
     pub inputs: Vec<InputSnapshot>,
     /// The snapshots that it made.
@@ -195,6 +200,9 @@ impl Record for StageReceipt {
         self.counts.check(&mut checks, "counts");
         for (n, stream) in self.coverage.iter().enumerate() {
             stream.check(&mut checks, &format!("coverage[{n}]"));
+        }
+        for (n, exchange) in self.exchanges.iter().enumerate() {
+            exchange.check(&mut checks, &format!("exchanges[{n}]"));
         }
         let in_order = self.coverage.is_sorted_by(|a, b| a.spec < b.spec);
         checks.require(in_order, "coverage", "is not in order of spec, each once");

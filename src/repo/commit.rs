@@ -25,6 +25,9 @@ pub const DATASETS: [&str; 8] = [
     "duplicates",
 ];
 
+/// The dataset of a replay's commit: prompt, answers and row of each replay. It is of that commit alone, since no run makes it.
+pub const REPLAYS: &str = "replays";
+
 /// One commit: a run, a stage, or the first, empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +130,12 @@ impl Commit {
     /// Never in practice: every field has a JSON form.
     pub fn to_bytes(&self) -> Result<Vec<u8>, json::JsonError> {
         json::to_canonical(self)
+    }
+
+    /// The datasets that runs make: what a later run may go on from.
+    pub fn made(&self) -> BTreeMap<String, RootId> {
+        let of_runs = self.datasets.iter().filter(|(name, _)| DATASETS.contains(&name.as_str()));
+        of_runs.map(|(name, root)| (name.clone(), *root)).collect()
     }
 
     /// The root of `dataset`, where the commit has one.

@@ -28,6 +28,66 @@ pub struct Config {
     pub gc: Gc,
     /// Names of RAG snapshots, each with its revision: `main:exports/rag` follows a branch, `v1.0.0:exports/rag` stays.
     pub corpora: BTreeMap<String, String>,
+    /// Which models answer, and from what.
+    pub replay: Replay,
+}
+
+/// Which models `replay` and `audit-pr` ask, and what they are given; changes no dataset.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Replay {
+    /// Address of the model that is asked first: the base of an OpenAI-compatible API, or a whole `…/chat` address.
+    pub endpoint: String,
+    /// Its model; none is guessed.
+    pub model: String,
+    /// The environment variable that holds its key; empty for none.
+    pub api_key_env: String,
+    /// The corpus of `[corpora]` that is searched; empty for `exports/rag` of HEAD.
+    pub corpus: String,
+    /// Records in a prompt.
+    pub k: usize,
+    /// Bytes that the records of a prompt may take together.
+    pub context_bytes: usize,
+    /// Most tokens of an answer.
+    pub max_tokens: u32,
+    /// 0 for the likeliest answer.
+    pub temperature: f64,
+    /// How long one answer may take, in seconds.
+    pub timeout_s: u64,
+    /// How often a busy endpoint (429, 5xx) is asked again.
+    pub retries: u32,
+    /// Who is asked when the first answer does not pass and `--allow-escalation` is given.
+    pub escalation: Escalation,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://localhost:11434/v1".to_owned(),
+            model: String::new(),
+            api_key_env: String::new(),
+            corpus: String::new(),
+            k: 5,
+            context_bytes: 16 << 10,
+            max_tokens: 1024,
+            temperature: 0.0,
+            timeout_s: 300,
+            retries: 3,
+            escalation: Escalation::default(),
+        }
+    }
+}
+
+/// A second model; an empty address means that there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Escalation {
+    /// Its address.
+    pub endpoint: String,
+    /// Its model.
+    pub model: String,
+    /// The environment variable that holds its key; empty for none.
+    pub api_key_env: String,
 }
 
 /// What `gc` keeps; changes no dataset.
@@ -91,6 +151,21 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
         if config.exports.max_pairs_per_task == 0 {
             return Err("exports.max_pairs_per_task must be at least 1".to_owned());
+        }
+        let replay = &config.replay;
+        for (is_good, what) in [
+            (replay.k > 0, "replay.k must be at least 1"),
+            (replay.context_bytes > 0, "replay.context_bytes must be at least 1"),
+            (replay.max_tokens > 0, "replay.max_tokens must be at least 1"),
+            (replay.timeout_s > 0, "replay.timeout_s must be at least 1"),
+            (
+                replay.temperature.is_finite() && replay.temperature >= 0.0,
+                "replay.temperature must be 0 or more",
+            ),
+        ] {
+            if !is_good {
+                return Err(what.to_owned());
+            }
         }
         Ok(config)
     }

@@ -15,12 +15,12 @@ mod revspec;
 mod topological;
 pub mod worktree;
 
-pub use commit::{Commit, CommitSchema, DATASETS, NotA, Tag, TagSchema};
-pub use config::{Config, Gc, Options, Run};
+pub use commit::{Commit, CommitSchema, DATASETS, NotA, REPLAYS, Tag, TagSchema};
+pub use config::{Config, Escalation, Gc, Options, Replay, Run};
 pub use error::RepoError;
 pub use history::{Ancestors, HeadMove};
 pub use refname::{RefName, RefNameError};
-pub use reports::STAGES;
+pub use reports::{REPLAY, STAGES};
 pub use resolve::{Located, Target};
 pub use revspec::{Base, PathSpec, RevSpec, RevSpecError, Step, split_range};
 pub use topological::Topological;

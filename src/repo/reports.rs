@@ -20,6 +20,9 @@ use crate::tree;
 pub const STAGES: [&str; 7] =
     ["sources", "evidence", "score", "export-rag", "export-sft", "export-preference", "quarantine"];
 
+/// The stage, and the operation, of a replay. It is no part of a run, so that a commit need not have a receipt of it.
+pub const REPLAY: &str = "replay";
+
 impl Repo {
     /// The summary of a commit's run; `None` for a commit that ran nothing.
     ///

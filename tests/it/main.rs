@@ -28,6 +28,7 @@ mod merge;
 mod real;
 mod records;
 mod remotes;
+mod replay;
 mod reports;
 mod runs;
 mod sample;

@@ -9,6 +9,7 @@ use crate::cli::{Context, Outcome};
 
 mod acceptance;
 mod audit_full;
+mod audit_pr;
 mod bisect;
 mod checkout;
 mod fetch;
@@ -22,6 +23,7 @@ mod merge;
 mod receipts;
 mod reindex;
 mod remote;
+mod replay;
 mod refs;
 mod run;
 mod sample;
@@ -94,6 +96,8 @@ verbs! {
     "verify": Verify(verify::VerifyArgs),
     "acceptance": Acceptance(acceptance::AcceptanceArgs),
     "audit-full": AuditFull(audit_full::AuditFullArgs),
+    "replay": Replay(replay::ReplayArgs),
+    "audit-pr": AuditPr(audit_pr::AuditPrArgs),
     "stats": Stats(stats::StatsArgs),
     "serve": Serve(serve::ServeArgs),
     "gc": Gc(gc::GcArgs),
@@ -144,6 +148,8 @@ pub fn run(context: &Context, command: Command) -> Result<Outcome, CommandError>
         Command::Verify(args) => verify::run(context, &args),
         Command::Acceptance(args) => acceptance::run(context, &args),
         Command::AuditFull(args) => audit_full::run(context, args),
+        Command::Replay(args) => replay::run(context, args),
+        Command::AuditPr(args) => audit_pr::run(context, args),
         Command::Stats(args) => stats::run(context, &args),
         Command::Serve(args) => serve::run(context, args),
         Command::Gc(args) => gc::run(context, &args),

@@ -18,15 +18,16 @@ use crate::record::Record as _;
 use crate::record::RunSummary;
 use crate::record::ScoredRun;
 use crate::record::StageReceipt;
-use crate::repo::STAGES;
 use crate::repo::worktree::single_file;
+use crate::repo::{REPLAY, STAGES};
 use crate::tree;
 
 /// Receipts chain: each stage's inputs are the roots that the stage before put out, and these are the commit's; and each
 /// names the receipt before it.
 pub(crate) fn chain(subject: &Subject<'_>, found: &mut Found) -> Result<(), OpError> {
     let mut made: BTreeMap<&str, RootId> = BTreeMap::new();
-    for stage in STAGES {
+    let own_replay = subject.receipts.get(REPLAY).filter(|(_, r)| r.run_id == subject.commit.run_id);
+    for stage in STAGES.into_iter().chain(own_replay.map(|_| REPLAY)) {
         let Some((_, receipt)) = subject.receipts.get(stage) else {
             found.push(Breach::new(format!("there is no receipt of the stage `{stage}`")));
             continue;
@@ -60,9 +61,9 @@ pub(crate) fn chain(subject: &Subject<'_>, found: &mut Found) -> Result<(), OpEr
     links(subject, found)
 }
 
-/// Whether an input is a file or a run, and no dataset of the commit.
+/// Whether an input is a file, a run or a snapshot that was searched, and no dataset of the commit.
 fn is_outside(dataset: &str) -> bool {
-    ["file:", "merged:", "run:"].iter().any(|kind| dataset.starts_with(kind))
+    ["file:", "merged:", "run:", "corpus:"].iter().any(|kind| dataset.starts_with(kind))
 }
 
 /// The rows and bytes that a receipt gives a dataset are those of its tree.
@@ -96,7 +97,7 @@ fn size(
 /// Each receipt of a run names the one before it, and all of them lead back to the first.
 fn links(subject: &Subject<'_>, found: &mut Found) -> Result<(), OpError> {
     let run = &subject.commit.run_id;
-    let own: Vec<(&str, ObjectId, &StageReceipt)> = (STAGES.iter())
+    let own: Vec<(&str, ObjectId, &StageReceipt)> = (STAGES.iter().chain(&[REPLAY]))
         .filter_map(|stage| subject.receipts.get(*stage).map(|(id, receipt)| (*stage, *id, receipt)))
         .filter(|(_, _, receipt)| receipt.run_id == *run)
         .collect();

@@ -94,7 +94,8 @@ pub(crate) fn rework(
             }
         };
         let provenance = evidence.provenance.clone();
-        let (output, mut fact) = judge(plan.options, plan.scanner, evidence, bytes, evidence_id, scored);
+        let (output, mut fact) =
+            judge((plan.policy, plan.options, plan.scanner), evidence, bytes, evidence_id, scored);
         ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         maker.output(&output, &fact)?;
         tallies.score.consumed(1);

@@ -213,7 +213,7 @@ pub(crate) fn derive(
     if let Some(planted) = planted {
         sabotage::scored(planted, policy, &evidence, &mut scored);
     }
-    let (mut output, mut fact) = judge(options, scanner, evidence, bytes, evidence_id, scored);
+    let (mut output, mut fact) = judge((policy, options, scanner), evidence, bytes, evidence_id, scored);
     if let Some(planted) = planted {
         sabotage::exports(planted, context, &mut output, &mut fact);
     }
@@ -222,8 +222,7 @@ pub(crate) fn derive(
 
 /// Judges scored evidence for every export.
 pub(crate) fn judge(
-    options: &Options,
-    scanner: &Scanner,
+    (policy, options, scanner): (&Policy, &Options, &Scanner),
     evidence: EvidenceRecord,
     bytes: Vec<u8>,
     evidence_id: ObjectId,
@@ -238,7 +237,8 @@ pub(crate) fn judge(
             ExportFact::Refused(refusal.reason.into())
         }
     };
-    let screen = Screen::new(scanner, &evidence);
+    let admits = policy.admits_synthetic(&scored.deciding_rule);
+    let screen = Screen::new(scanner, &evidence).admitting_synthetic(admits);
     let (rag_row, rag_verdict) = split(rag::export(evidence_id, &evidence, &scored, &screen));
     let rag = export("export-rag", rag_verdict);
     let (sft_row, sft_verdict) =

@@ -85,7 +85,7 @@ pub fn candidate(evidence: &EvidenceRecord, category: Category, screen: &Screen<
         }
         _ => return Entry::Skipped(NO_TASK),
     };
-    if evidence.synthetic_depth > 0 {
+    if screen.is_synthetic() {
         return Entry::Skipped(export::SYNTHETIC);
     }
     let gates = || -> Result<(TextHash, TextHash), Refusal> {

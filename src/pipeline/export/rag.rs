@@ -24,7 +24,7 @@ pub fn export(
     let Ok(category) = TrainableCategory::try_from(scored.category) else {
         return Verdict::Skipped(export::category_rule(scored.category));
     };
-    if evidence.synthetic_depth > 0 {
+    if screen.is_synthetic() {
         return Verdict::Skipped(export::SYNTHETIC);
     }
     match row(evidence_id, evidence, scored, screen, category) {

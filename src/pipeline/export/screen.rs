@@ -1,4 +1,4 @@
-//! The gate that all exporters share against credentials.
+//! The gate that all exporters share against credentials, and against model output that would be trained on again.
 //!
 //! Rests on the scanner. What always holds: a text is looked through at most once for each record, and only when a row
 //! would hold it; what is refused is named by field and rule, and masked.
@@ -14,6 +14,7 @@ use crate::record::EvidenceRecord;
 pub struct Screen<'a> {
     scanner: &'a Scanner,
     evidence: &'a EvidenceRecord,
+    admits_synthetic: bool,
     row: OnceCell<Option<Refusal>>,
     conversation: OnceCell<Option<Refusal>>,
 }
@@ -21,7 +22,20 @@ pub struct Screen<'a> {
 impl<'a> Screen<'a> {
     /// Nothing is looked through yet.
     pub const fn new(scanner: &'a Scanner, evidence: &'a EvidenceRecord) -> Self {
-        Self { scanner, evidence, row: OnceCell::new(), conversation: OnceCell::new() }
+        let (row, conversation) = (OnceCell::new(), OnceCell::new());
+        Self { scanner, evidence, admits_synthetic: false, row, conversation }
+    }
+
+    /// The same, where the rule that decided on the record says whether it may enter although it is synthetic.
+    #[must_use]
+    pub fn admitting_synthetic(mut self, admits: bool) -> Self {
+        self.admits_synthetic = admits;
+        self
+    }
+
+    /// Whether the record is model output that was made with the help of a corpus, and nothing lets it in.
+    pub(super) const fn is_synthetic(&self) -> bool {
+        self.evidence.synthetic_depth > 0 && !self.admits_synthetic
     }
 
     /// What every row holds: instruction, response, and what names them.

@@ -61,7 +61,7 @@ pub fn export_through(
         Err(_) if !layers.types => TrainableCategory::Accepted,
         _ => return Verdict::Skipped(export::category_rule(scored.category)),
     };
-    if evidence.synthetic_depth > 0 {
+    if screen.is_synthetic() {
         return Verdict::Skipped(export::SYNTHETIC);
     }
     match row(evidence_id, evidence, screen, category) {

@@ -22,17 +22,23 @@ pub(super) struct Exports<'a> {
     repo: &'a Repo,
     commit: &'a Commit,
     include_partial: bool,
+    /// The rules that let synthetic rows in.
+    admitting: Vec<String>,
     scanner: Scanner,
 }
 
 impl<'a> Exports<'a> {
     /// Reads the options of the commit's configuration.
     pub(super) fn new(repo: &'a Repo, commit: &'a Commit) -> Result<Self, OpError> {
-        let mut include_partial = false;
+        let (mut include_partial, mut admitting) = (false, Vec::new());
         if let Some(id) = commit.config_id {
             let config: serde_json::Value =
                 serde_json::from_slice(&repo.store().find(&id)?).unwrap_or_default();
             include_partial = config["options"]["include_partial"].as_bool().unwrap_or(false);
+            let rules = config["policy"]["rule"].as_array();
+            for rule in rules.into_iter().flatten().filter(|rule| rule["admit_synthetic"] == true) {
+                admitting.extend(rule["id"].as_str().map(str::to_owned));
+            }
         }
         let secrets = match commit.config_files {
             Some(root) => tree::get(repo.store(), root, SECRETS_FILE)?,
@@ -40,7 +46,12 @@ impl<'a> Exports<'a> {
         };
         let text = secrets.map(|entry| repo.store().find(&entry.id)).transpose()?;
         let scanner = scanner(text.as_deref())?;
-        Ok(Self { repo, commit, include_partial, scanner })
+        Ok(Self { repo, commit, include_partial, admitting, scanner })
+    }
+
+    fn screen<'b>(&'b self, evidence: &'b EvidenceRecord, scored: &ScoredRun) -> Screen<'b> {
+        let admits = self.admitting.contains(&scored.deciding_rule);
+        Screen::new(&self.scanner, evidence).admitting_synthetic(admits)
     }
 
     /// The fate of one record in each export; datasets that were gone through are added to `scanned`.
@@ -51,7 +62,7 @@ impl<'a> Exports<'a> {
         scored: &ScoredRun,
         scanned: &mut Vec<String>,
     ) -> Result<Vec<ExportFate>, OpError> {
-        let screen = Screen::new(&self.scanner, evidence);
+        let screen = self.screen(evidence, scored);
         let rag_rule = rule(&rag::export(id, evidence, scored, &screen));
         let sft_rule = rule(&sft::export(id, evidence, scored, &screen, self.include_partial));
         Ok(vec![
@@ -102,7 +113,7 @@ impl<'a> Exports<'a> {
         scanned: &mut Vec<String>,
     ) -> Result<ExportFate, OpError> {
         let dataset = "exports/preference";
-        let screen = Screen::new(&self.scanner, evidence);
+        let screen = self.screen(evidence, scored);
         let entry = preference::candidate(evidence, scored.category, &screen);
         let mut rows = Vec::new();
         if let Some(root) = self.commit.dataset(dataset) {
