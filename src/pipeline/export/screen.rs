@@ -22,8 +22,13 @@ pub struct Screen<'a> {
 impl<'a> Screen<'a> {
     /// Nothing is looked through yet.
     pub const fn new(scanner: &'a Scanner, evidence: &'a EvidenceRecord) -> Self {
-        let (row, conversation) = (OnceCell::new(), OnceCell::new());
-        Self { scanner, evidence, admits_synthetic: false, row, conversation }
+        Self {
+            scanner,
+            evidence,
+            admits_synthetic: false,
+            row: OnceCell::new(),
+            conversation: OnceCell::new(),
+        }
     }
 
     /// The same, where the rule that decided on the record says whether it may enter although it is synthetic.
