@@ -242,8 +242,8 @@ fn copied(heard: &Heard) -> String {
         for sentence in
             line.split_inclusive(". ").map(str::trim).filter(|sentence| number > 0 && sentence.len() > 20)
         {
-            // What repeats the question is no answer to it.
-            if task.contains(sentence.trim_end_matches(['.', '?', ' '])) {
+            // A question is no answer, neither that of the task nor that of a record.
+            if sentence.ends_with('?') || task.contains(sentence.trim_end_matches(['.', '?', ' '])) {
                 continue;
             }
             let shared = words(sentence).iter().filter(|word| asked.contains(word)).count();
