@@ -265,7 +265,8 @@ fn every_machine_answer_is_described() {
         }
     }
     // Objects of the store, not answers.
-    for object in ["distill.config.v1", "distill.audit_baseline.v1"] {
+    for object in ["distill.config.v1", "distill.audit_baseline.v1", "distill.prompt.v1", "distill.answer.v1"]
+    {
         assert!(answers.remove(object), "{answers:?}");
         assert!(read("docs/format.md").contains(&format!("\n### {object}\n")), "{object}");
     }

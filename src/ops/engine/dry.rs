@@ -51,7 +51,8 @@ pub(crate) fn rescore(
         let evidence = EvidenceRecord::parse(&bytes)?;
         let scored = score::score(&setup.policy, evidence_id, &evidence);
         take(&scored)?;
-        let (_, mut fact) = judge((&setup.policy, &setup.options, scanner), evidence, bytes, evidence_id, scored);
+        let (_, mut fact) =
+            judge((&setup.policy, &setup.options, scanner), evidence, bytes, evidence_id, scored);
         ledger.decide_exports(&key, &mut fact.rag, &mut fact.sft)?;
         tallies.score.consumed(1);
         tallies.categories.add(fact.category);

@@ -61,7 +61,7 @@ fn a_replay_is_one_commit_with_a_receipt_a_row_and_a_report() {
         serde_json::from_str(&bench.ok(&["cat", exchange["prompt_id"].as_str().expect("id")])).expect("JSON");
     assert_eq!(
         (&prompt["schema"], &prompt["format"]),
-        (&"distill.prompt.v1".into(), &"distill.replay_prompt.v1".into())
+        (&"distill.prompt.v1".into(), &"replay-prompt-1".into())
     );
     assert_eq!(
         prompt["messages"],
