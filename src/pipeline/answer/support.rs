@@ -96,7 +96,7 @@ fn stands_in(held: &str, text: &str) -> bool {
     memchr::memmem::find_iter(held.as_bytes(), text.as_bytes()).any(|at| {
         let before = held[..at].chars().next_back().is_some_and(is_word);
         let after = held[at + text.len()..].chars().next().is_some_and(is_word);
-        !(opens && before) && !(closes && after)
+        !(opens && before || closes && after)
     })
 }
 

@@ -77,7 +77,7 @@ fn with_records_answers_are_grounded_and_without_they_are_refused() {
     {
         println!("not passed: {} | {} | {}", item["task"], item["answer"], item["judgement"]);
     }
-    assert!(with.1 as usize >= TASKS * 3 / 4, "a suite");
+    assert!(with.1 >= 18, "a suite");
     assert_eq!(without.0, 0, "without records it can only repeat the question");
     assert_eq!(with.0, with.1, "with records it can repeat the answer");
     assert_eq!(answer.status, 0);

@@ -23,6 +23,10 @@ fn a_grounded_answer_is_accepted_and_cites_its_records() {
     assert!(heard.header("authorization").is_none(), "no key is configured");
     assert!(heard.user().starts_with("Records:\n\n[1]\n"), "{}", heard.user());
     assert!(heard.user().ends_with(&format!("Task:\n{TASK}")), "{}", heard.user());
+    // A server that does not stream is understood, too.
+    desk.server.orders([Order::CopyWhole]);
+    let whole = desk.json(0, TASK, &[]);
+    assert!(whole["items"][0]["attempts"][0]["prompt_tokens"].as_u64().expect("counted") > 50, "{whole:#}");
 }
 
 #[test]
