@@ -184,6 +184,7 @@ fn a_report_that_was_changed_by_hand_stops_a_replay_before_it_asks() {
 fn a_run_after_a_replay_costs_what_changed() {
     let desk = Desk::new();
     desk.json(0, TASK, &[]);
+    desk.bench.ok(&["gc"]);
     let told = desk.bench.json("distill.run.v1", &["run-all"]);
     assert_eq!(told["units_computed"], 1, "the row alone: {told:#}");
     desk.server.orders([Order::Copy]);
