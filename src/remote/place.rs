@@ -132,6 +132,7 @@ pub(super) fn repository_at(folder: &Path) -> Option<PathBuf> {
 }
 
 /// What a place turned out to be.
+#[expect(clippy::large_enum_variant, reason = "a command has one of them")]
 pub enum Opened {
     /// A bucket or a folder with the layout of one.
     Bucketed(Bucketed),

@@ -125,7 +125,7 @@ fn another_stored_policy_falls() {
 
 #[test]
 fn datasets_that_were_emptied_fall() {
-    falls(&[4, 6, 7, 8, 11, 12], |commit, staging| {
+    falls(&[4, 6, 7, 8, 11, 12, 15], |commit, staging| {
         let root = distill::tree::Builder::new(staging).finish().expect("an empty tree").root;
         commit.datasets.insert("scored-runs".to_owned(), root);
         commit.datasets.insert("exports/rag".to_owned(), root);

@@ -140,7 +140,7 @@ fn a_damaged_index_is_built_again_and_gives_the_same() {
         for damaged in [flipped, bytes[..middle].to_vec(), Vec::new()] {
             // An index that was made again has files of other names, but of the same kinds.
             let kind = |path: &Path| {
-                (path.extension().map(ToOwned::to_owned), path.file_stem().map(|stem| stem.len()))
+                (path.extension().map(ToOwned::to_owned), path.file_stem().map(std::ffi::OsStr::len))
             };
             let victim = fs::read_dir(&folder)
                 .expect("a folder")
@@ -214,8 +214,8 @@ fn a_corpus_by_name_follows_its_branch_or_stays() {
     bench.write(
         ".distill/config.toml",
         &config.replace(
-            "[corpora]",
-            "[corpora]\nliving = \"main:exports/rag\"\nfixed = \"v1.0.0\"\nsft = \"main:exports/sft\"",
+            "\n[corpora]\n",
+            "\n[corpora]\nliving = \"main:exports/rag\"\nfixed = \"v1.0.0\"\nsft = \"main:exports/sft\"",
         ),
     );
     let notes = fs::read_to_string(bench.path().join("notes.jsonl")).expect("rows");

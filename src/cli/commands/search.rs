@@ -82,7 +82,7 @@ pub(super) fn run(context: &Context, args: &SearchArgs) -> Result<Outcome, Comma
 
 fn head(ui: &Ui, corpus: &Corpus) -> String {
     let commit = corpus.commit.object().short(12);
-    ui.paint(Style::Dim, format!("in {} of {} (commit {commit})", corpus.dataset, corpus.name)).to_string()
+    ui.paint(Style::Dim, format!("in {} of {} (commit {commit})", corpus.dataset, corpus.name))
 }
 
 fn found_text(ui: &Ui, found: &Found) -> String {

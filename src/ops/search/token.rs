@@ -58,9 +58,9 @@ fn word(word: &str, lower: &mut String, take: &mut dyn FnMut(&str)) {
         let end = rest.find(|c| is_dense(c) != dense).unwrap_or(rest.len());
         let (run, after) = rest.split_at(end);
         if dense {
-            pairs(run, take)
+            pairs(run, take);
         } else {
-            tell(run, lower, take)
+            tell(run, lower, take);
         }
         rest = after;
     }

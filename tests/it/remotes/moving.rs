@@ -145,7 +145,7 @@ fn remotes_are_known_by_name() {
     ours.fails(2, &["remote", "add", "a/b", "elsewhere"]).says("slash", "origin");
     ours.fails(2, &["remote", "add", "x", "ftp://h/x"]).says("ftp://", "s3://");
     ours.fails(2, &["push", "nowhere"]).says("no branch, tag or run is called `nowhere`", "distill branch");
-    ours.fails(2, &["fetch", "nowhere"]).says("no remote called `nowhere`", "`origin`");
+    ours.fails(2, &["fetch", "nowhere"]).says("no remote called `nowhere`", "distill remote list");
     ours.ok(&["remote", "remove", "origin"]);
     ours.fails(2, &["push"]).says("no remote", "remote add");
     assert_eq!(ours.json("distill.remote_list.v1", &["remote", "list"])["items"], serde_json::json!([]));
