@@ -96,7 +96,11 @@ fn found_text(ui: &Ui, found: &Found) -> String {
         let facts =
             format!("{} · {score:.2} · {}", ui.paint(Style::Yellow, id.short(12)), row.source_category);
         writeln!(text, "    {key} · {facts}").ok();
-        let rest = row.content.strip_prefix(row.title.trim_end_matches('…')).unwrap_or(&row.content);
+        // The content begins with the title, as a rule; where that was cut short, in the middle of a word.
+        let begun = row.title.trim_end_matches('…');
+        let rest = row.content.strip_prefix(begun).unwrap_or(&row.content);
+        let rest =
+            if begun.len() < row.title.len() { rest.find(' ').map_or("", |at| &rest[at..]) } else { rest };
         writeln!(text, "    {}", ui.paint(Style::Dim, one_line(rest, CONTENT_CHARS))).ok();
     }
     text

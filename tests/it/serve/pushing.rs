@@ -57,6 +57,17 @@ fn a_clone_pushes_its_run_back_and_the_server_has_it() {
     let refs = server.json("/v1/refs");
     assert!(refs["refs"].as_array().expect("refs").iter().any(|line| line["name"] == "tags/v1.1.0"));
     bench.ok(&["verify"]);
+    // A run with rows that the server has never seen: what it lacks travels, and everything holds there.
+    let notes = fs::read_to_string(bench.path().join("notes.jsonl")).expect("rows");
+    let row = "{\"id\":\"n7\",\"ts\":\"2026-03-01T00:00:00Z\",\"task\":\"t7\",\"prompt\":\"Say seven\",\"answer\":\"seven\",\"passed\":true}\n";
+    fs::write(copy.join("notes.jsonl"), notes + row).expect("written");
+    workshop.ok(&["-C", at, "run-all", "--run-id", "r3", "--no-files"]);
+    ok(&workshop, &["-C", at, "push"]);
+    let tip = |answer: Value| answer["commit_id"].clone();
+    let there = tip(bench.json("distill.show.v1", &["show", "main"]));
+    assert_eq!(there, tip(workshop.json("distill.show.v1", &["-C", at, "show", "main"])));
+    assert!(bench.ok(&["cat", "main:evidence/2026/03/01/notes/n7"]).contains("seven"));
+    bench.ok(&["verify"]);
     // Without a token nothing moves.
     workshop.ok(&["-C", at, "tag", "v1.2.0", "-m", "one more"]);
     let refused = workshop.run(&["-C", at, "push", "origin", "v1.2.0"]);
