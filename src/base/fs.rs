@@ -1,9 +1,9 @@
-//! Writing files so that they are there whole or not at all.
+//! Writing files so that they are there whole or not at all, and hashing them.
 //!
 //! Rests on rename within one directory and on `fsync`. Invariant: a name never points at half-written bytes.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::path::Path;
 
 /// Writes `bytes` under a temporary name beside `path`, syncs, renames over `path` and syncs the directory.
@@ -37,6 +37,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// When the directory cannot be opened or synced.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// BLAKE3-256 of a whole file, which is streamed.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn hash(path: &Path) -> io::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    // Pieces of this size keep the lanes of BLAKE3 full; an interrupted read is made again.
+    io::copy(&mut BufReader::with_capacity(256 << 10, File::open(path)?), &mut hasher)?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
 #[cfg(test)]

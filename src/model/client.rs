@@ -4,7 +4,6 @@
 //! with growing waits, or after as long as the server says; what a server says in a refusal is read up to a limit.
 
 use std::io::Read as _;
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Http, Response};
@@ -81,9 +80,7 @@ pub(super) fn ask(
 }
 
 fn http(endpoint: &Endpoint) -> Result<Http, ModelError> {
-    static PROVIDER: Once = Once::new();
-    // It may have been chosen already; there is one to choose.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    crate::base::tls::install_provider();
     let mut builder = Http::builder()
         .user_agent(concat!("distill/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())

@@ -6,7 +6,6 @@
 
 use std::io::Read as _;
 use std::ops::Range;
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -22,6 +21,8 @@ use super::peer::Committed;
 use super::peer::Intent;
 use super::peer::Peer;
 use super::peer::State;
+use crate::base::causes::causes;
+use crate::base::tls::install_provider;
 use crate::object::ObjectId;
 use crate::store::Bundled;
 use crate::store::PackEntry;
@@ -34,15 +35,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 /// An answer in JSON is not longer, in bytes.
 const JSON_BYTES_MAX: u64 = 256 << 20;
-
-/// Lets rustls encrypt with ring. May be called any number of times.
-pub(super) fn install_tls() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Where somebody has installed one, that one serves as well.
-        rustls::crypto::ring::default_provider().install_default().ok();
-    });
-}
 
 /// A server.
 pub struct Server {
@@ -107,7 +99,7 @@ struct Failure {
 impl Server {
     /// The server at `url`; nothing is asked of it yet.
     pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, RemoteError> {
-        install_tls();
+        install_provider();
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
@@ -116,13 +108,13 @@ impl Server {
             .map_err(|error| RemoteError::Unreachable {
                 action: "prepare for",
                 place: url.to_owned(),
-                detail: whole(&error),
+                detail: causes(&error),
             })?;
         Ok(Self { url: url.to_owned(), token: token.map(ToOwned::to_owned), client })
     }
 
     fn unreachable(&self, action: &'static str, path: &str, error: &reqwest::Error) -> RemoteError {
-        RemoteError::Unreachable { action, place: format!("{}{path}", self.url), detail: whole(error) }
+        RemoteError::Unreachable { action, place: format!("{}{path}", self.url), detail: causes(error) }
     }
 
     fn send(
@@ -187,20 +179,6 @@ impl Server {
         })?;
         serde_json::from_slice(&text).map_err(|error| RemoteError::damaged(place, error.to_string()))
     }
-}
-
-fn whole(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl Peer for Server {

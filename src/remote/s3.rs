@@ -22,6 +22,8 @@ use tokio::runtime::Runtime;
 
 use super::bucket::Bucket;
 use super::error::RemoteError;
+use crate::base::causes::causes;
+use crate::base::tls::install_provider;
 
 /// A request may take this long; a pack of 32 MiB then needs some 100 KB/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
@@ -43,7 +45,7 @@ pub(super) struct S3 {
 impl S3 {
     /// The bucket, with settings from the environment: pairs such as `AWS_ENDPOINT_URL` and its value.
     pub(super) fn new(bucket: &str, prefix: &str, env: &[(String, String)]) -> Result<Self, RemoteError> {
-        super::http::install_tls();
+        install_provider();
         let place =
             if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") };
         let mut builder = AmazonS3Builder::new().with_retry(RetryConfig {
@@ -85,7 +87,7 @@ impl S3 {
 
     fn failed(&self, action: &'static str, name: &str, error: &object_store::Error) -> RemoteError {
         let place = format!("{}/{name}", self.place());
-        let detail = whole(error);
+        let detail = causes(error).replace('\n', " ");
         match error {
             object_store::Error::NotFound { .. } if matches!(action, "read") => RemoteError::Gone { place },
             object_store::Error::NotFound { .. } => {
@@ -109,21 +111,6 @@ impl S3 {
             Err(error) => Err(self.failed("write to", name, &error)),
         }
     }
-}
-
-/// An error with what caused it, each said once.
-fn whole(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text.replace('\n', " ")
 }
 
 impl Bucket for S3 {

@@ -14,6 +14,8 @@ use reqwest::header;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::causes::causes;
+use crate::base::tls::install_provider;
 use crate::object::{Find, ObjectBytes, ObjectId, OdbError};
 
 /// A server that does not answer is given up after this long …
@@ -103,11 +105,6 @@ struct ErrorAnswer {
     message: String,
     #[serde(default)]
     hint: String,
-}
-
-/// Makes the program's TLS use one provider of cryptography. Calling it again changes nothing.
-pub fn install_provider() {
-    rustls::crypto::ring::default_provider().install_default().ok();
 }
 
 /// Whether `source` is the address of a server.
@@ -237,23 +234,6 @@ fn read_at_most(from: impl Read, max: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is longer than {max} bytes")));
     }
     Ok(bytes)
-}
-
-/// An error with its causes, which `reqwest` keeps to itself.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::ops::{ErrorKind, OpError};
 /// # Errors
 /// Files that cannot be read or do not belong together.
 pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, OpError> {
-    crate::remote::web::install_provider();
+    crate::base::tls::install_provider();
     let unusable = |path: &Path, why: String| {
         let message = format!("{} cannot be used for HTTPS: {why}", path.display());
         OpError::new(ErrorKind::Usage, message, "give the certificate chain and its private key as PEM files")

@@ -28,7 +28,7 @@ pub const TAIL_GUESS: u64 = 64 << 10;
 pub fn inspect_pack(path: &Path, expected: Option<&ObjectId>) -> Result<PackEntry, StoreError> {
     let id = match expected {
         Some(id) => *id,
-        None => hash_of(path)?,
+        None => ObjectId::from_bytes(crate::base::fs::hash(path).map_err(StoreError::io("read", path))?),
     };
     let check = check_pack(path, &id, &|_, _| {});
     if let Some((object, detail)) = check.findings.into_iter().next() {
@@ -43,13 +43,6 @@ pub fn inspect_pack(path: &Path, expected: Option<&ObjectId>) -> Result<PackEntr
     }
     let bytes = std::fs::metadata(path).map_err(StoreError::io("read", path))?.len();
     Ok(PackEntry { bytes, id, objects: check.objects })
-}
-
-fn hash_of(path: &Path) -> Result<ObjectId, StoreError> {
-    let mut file = File::open(path).map_err(StoreError::io("read", path))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&mut file).map_err(StoreError::io("read", path))?;
-    Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()))
 }
 
 /// Makes a file at `path` that is the pack of `len` bytes with a hole where its blocks lie, from its end alone: enough to

@@ -112,7 +112,7 @@ impl MemoWriter {
         file.write_all(&index)?;
         file.write_all(&(index.len() as u64).to_le_bytes())?;
         file.flush()?;
-        let hash = hash_of(&tmp)?;
+        let hash = ObjectId::from_bytes(crate::base::fs::hash(&tmp)?);
         file.write_all(hash.as_bytes())?;
         drop(file);
         let path = path(index_dir, key);
@@ -135,12 +135,6 @@ impl MemoWriter {
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     // Facts are plain data; there is nothing in them that this encoding refuses.
     postcard::to_stdvec(value).unwrap_or_default()
-}
-
-fn hash_of(path: &Path) -> io::Result<ObjectId> {
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut BufReader::with_capacity(256 << 10, File::open(path)?), &mut hasher)?;
-    Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()))
 }
 
 /// Reads a memo in source order.

@@ -41,8 +41,6 @@ const OTHERS_KEPT: usize = 7;
 pub(super) struct Opened {
     pub(super) searcher: Searcher,
     pub(super) fields: Fields,
-    /// Keeps the files open.
-    _reader: IndexReader,
 }
 
 /// The fields of the schema.
@@ -87,7 +85,7 @@ pub(super) fn folder(repo: &Repo, root: RootId) -> PathBuf {
 /// The index of `root`: opened where there is a sound one, else built.
 pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) -> Result<Opened, OpError> {
     let folder = folder(repo, root);
-    if let Some(opened) = open(&folder, root, false) {
+    if let Some(opened) = open(&folder, root) {
         return Ok(opened);
     }
     let parent = repo.dot().join("index");
@@ -98,12 +96,12 @@ pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) 
     if lock.try_lock().is_err() {
         progress.note("waiting for another process that builds a search index");
         lock.lock().map_err(|error| OpError::io("lock", &lock_path, &error))?;
-        if let Some(opened) = open(&folder, root, false) {
+        if let Some(opened) = open(&folder, root) {
             return Ok(opened);
         }
     }
     build(repo, root, &folder, progress)?;
-    let opened = open(&folder, root, false);
+    let opened = open(&folder, root);
     opened.ok_or_else(|| {
         OpError::new(
             ErrorKind::Outside,
@@ -118,9 +116,8 @@ pub(super) fn discard(repo: &Repo, root: RootId) {
     fs::remove_dir_all(folder(repo, root)).ok();
 }
 
-/// Opens a complete index; `None` where there is none, or its files are not those that were written. With `thorough`,
-/// every file is hashed.
-pub(super) fn open(folder: &Path, root: RootId, thorough: bool) -> Option<Opened> {
+/// Opens a complete index; `None` where there is none, or its files are not those that were written.
+pub(super) fn open(folder: &Path, root: RootId) -> Option<Opened> {
     let manifest: Manifest = serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()?;
     if manifest.format != FORMAT || manifest.root != root {
         return None;
@@ -129,7 +126,9 @@ pub(super) fn open(folder: &Path, root: RootId, thorough: bool) -> Option<Opened
         let path = folder.join(name);
         let meta = path.metadata().ok()?;
         let is_unchanged = (meta.mtime(), meta.mtime_nsec()) == mark.changed;
-        if meta.len() != mark.bytes || ((thorough || !is_unchanged) && hash_of(&path).ok()? != mark.hash) {
+        if meta.len() != mark.bytes
+            || (!is_unchanged && crate::base::fs::hash(&path).ok()? != *mark.hash.as_bytes())
+        {
             return None;
         }
     }
@@ -137,7 +136,7 @@ pub(super) fn open(folder: &Path, root: RootId, thorough: bool) -> Option<Opened
         let mut index = Index::open_in_dir(folder)?;
         let fields = register(&mut index)?;
         let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Opened { searcher: reader.searcher(), fields, _reader: reader })
+        Ok(Opened { searcher: reader.searcher(), fields })
     });
     let opened = opened.ok()?.ok()?;
     (opened.searcher.num_docs() == manifest.rows).then_some(opened)
@@ -275,17 +274,11 @@ fn marks(folder: &Path) -> Result<BTreeMap<String, FileMark>, OpError> {
             continue;
         }
         let meta = path.metadata().map_err(failed(&path))?;
-        let hash = hash_of(&path).map_err(failed(&path))?;
+        let hash = ObjectId::from_bytes(crate::base::fs::hash(&path).map_err(failed(&path))?);
         let changed = (meta.mtime(), meta.mtime_nsec());
         marks.insert(name, FileMark { bytes: meta.len(), changed, hash });
     }
     Ok(marks)
-}
-
-fn hash_of(path: &Path) -> std::io::Result<ObjectId> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
-    Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()))
 }
 
 /// Removes the oldest indexes of other snapshots, and what builders that died have left.

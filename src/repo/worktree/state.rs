@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,8 @@ impl State {
         {
             return Ok(written.blake3);
         }
-        hash_file(path)
+        let hash = crate::base::fs::hash(path).map_err(WorktreeError::io("read", path))?;
+        Ok(ObjectId::from_bytes(hash))
     }
 
     /// Says what is about to be written.
@@ -148,19 +149,4 @@ fn mtime_ns(meta: &Metadata) -> i64 {
 
 fn ctime_ns(meta: &Metadata) -> i64 {
     meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())
-}
-
-/// BLAKE3 of a whole file.
-fn hash_file(path: &Path) -> Result<ObjectId, WorktreeError> {
-    let mut file = fs::File::open(path).map_err(WorktreeError::io("read", path))?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes())),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(WorktreeError::Io { action: "read", path: path.to_owned(), source }),
-        };
-    }
 }

@@ -3,8 +3,6 @@
 //! Rests on the reader. Invariant: it never stops at the first finding, and whatever the table still names is named in
 //! the finding.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -139,7 +137,8 @@ fn parts<'a>(table: &Table, order: &'a [u32], parts: usize) -> Vec<&'a [u32]> {
 }
 
 fn check_name(path: &Path, id: &ObjectId, check: &mut PackCheck) {
-    match hash_file(path) {
+    let found = crate::base::fs::hash(path).map(ObjectId::from_bytes);
+    match found.map_err(StoreError::io("read", path)) {
         Ok(found) if found == *id => {}
         Ok(found) => check.findings.push((None, format!("the file hashes to {found}, not to its name"))),
         Err(error) => check.find(error),
@@ -170,19 +169,6 @@ fn check_objects(reader: &PackReader, table: &Table, rows: &[u32], seen: Seen<'_
         loaded = Some((entry.block, block));
     }
     check
-}
-
-fn hash_file(path: &Path) -> Result<ObjectId, StoreError> {
-    let mut file = File::open(path).map_err(StoreError::io("read", path))?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read = file.read(&mut buffer).map_err(StoreError::io("read", path))?;
-        if read == 0 {
-            return Ok(ObjectId::from_bytes(*hasher.finalize().as_bytes()));
-        }
-        hasher.update(&buffer[..read]);
-    }
 }
 
 /// The hash over directory, table, tombstones and fan-out, and the order of the ids.

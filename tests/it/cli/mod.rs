@@ -32,7 +32,7 @@ pub struct Answer {
     pub status: i32,
 }
 
-const SPEC: &str = r#"
+pub const SPEC: &str = r#"
 stream = "notes"
 files = ["*.jsonl"]
 unit = "line"

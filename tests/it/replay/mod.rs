@@ -13,23 +13,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cli::{Answer, Bench};
+use crate::cli::{Answer, Bench, SPEC};
 use server::Server;
-
-const SPEC: &str = r#"
-stream = "notes"
-files = ["*.jsonl"]
-unit = "line"
-[record]
-key = ".id"
-time = ".ts"
-[fields]
-run_id = ".id"
-task_id = ".task"
-instruction = ".prompt"
-response = ".answer"
-validation.outcome = ".passed"
-"#;
 
 const ROWS: &str = r#"{"id":"n1","ts":"2026-01-02T03:04:05Z","task":"t1","prompt":"Why does the lookup of merge_stock fail?","answer":"In merge_stock the customer_key is compared as text, so '9' sorts after '10'. Cast it to BIGINT in src/load.sql.","passed":true}
 {"id":"n2","ts":"2026-01-02T03:04:06Z","task":"t2","prompt":"Why is rebuild_carts slow?","answer":"The planner of rebuild_carts never uses the index on hash_key and reads 4,750,311 rows. Build it on the expression.","passed":true}

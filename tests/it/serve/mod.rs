@@ -47,7 +47,7 @@ impl Server {
         });
         assert_eq!(started["schema"], "distill.serve.v1");
         let url = started["url"].as_str().expect("an address").to_owned();
-        distill::remote::web::install_provider();
+        distill::base::tls::install_provider();
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_mins(1))
