@@ -30,7 +30,7 @@ pub use merge::{Conflict, Merged, merge};
 pub use novel::{Completion, Novel, complete, novel};
 pub use proof::{Proof, prove};
 pub use range::{Rows, iter, prefix, range, rows_from};
-pub use read::{get, height, nth, rank, row_at, totals};
+pub use read::{get, height, leaves, nth, nth_many, rank, row_at, totals};
 pub use shared::Shared;
 pub use together::{Together, together};
 pub use walk::{Visitor, Walker};

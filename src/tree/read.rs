@@ -8,6 +8,7 @@ use super::TreeError;
 use super::load;
 use super::node::Node;
 use crate::object::Find;
+use crate::object::ObjectId;
 use crate::object::RootId;
 
 /// The row of `key`, if there is one.
@@ -50,6 +51,75 @@ pub fn height(find: &dyn Find, root: RootId) -> Result<u32, TreeError> {
 /// When a node on the path is missing or damaged.
 pub fn nth(find: &dyn Find, root: RootId, row: u64) -> Result<Option<Entry>, TreeError> {
     Ok(select(find, root, |before| before.rows <= row)?.map(|(_, entry)| entry))
+}
+
+/// The rows with so many rows before them, in the order in which they are asked for; `None` where one of them is beyond the end.
+/// Each node on the way is read once.
+///
+/// # Errors
+/// When a node on a path is missing or damaged.
+pub fn nth_many(find: &dyn Find, root: RootId, rows: &[u64]) -> Result<Option<Vec<Entry>>, TreeError> {
+    let mut wanted: Vec<(u64, usize)> = rows.iter().copied().zip(0..).collect();
+    wanted.sort_unstable();
+    let Some((last, _)) = wanted.last() else { return Ok(Some(Vec::new())) };
+    let node = load::root(find, root)?;
+    if *last >= node.totals().rows {
+        return Ok(None);
+    }
+    let mut found = vec![None; rows.len()];
+    gather(find, &node, 0, &wanted, &mut found)?;
+    Ok(found.into_iter().collect())
+}
+
+/// Puts the `wanted` rows, all of which lie below `node`, before which lie `before`, in their places.
+fn gather(
+    find: &dyn Find,
+    node: &Node,
+    before: u64,
+    wanted: &[(u64, usize)],
+    found: &mut [Option<Entry>],
+) -> Result<(), TreeError> {
+    let (mut rest, mut before) = (wanted, before);
+    for at in 0..node.len() {
+        let end = before + node.totals_at(at).rows;
+        let (within, after) = rest.split_at(rest.partition_point(|(row, _)| *row < end));
+        if !within.is_empty() && node.level() == 0 {
+            for (_, place) in within {
+                found[*place] = Some(entry(node, at));
+            }
+        } else if !within.is_empty() {
+            gather(find, &load::child(find, node, at)?, before, within, found)?;
+        }
+        if after.is_empty() {
+            break;
+        }
+        (rest, before) = (after, end);
+    }
+    Ok(())
+}
+
+/// The ids of the leaves, in order. None of them is read, but where one is the root.
+///
+/// # Errors
+/// When an interior node is missing or damaged.
+pub fn leaves(find: &dyn Find, root: RootId) -> Result<Vec<ObjectId>, TreeError> {
+    fn below(find: &dyn Find, node: &Node, leaves: &mut Vec<ObjectId>) -> Result<(), TreeError> {
+        for at in 0..node.len() {
+            if node.level() == 1 {
+                leaves.push(*node.target(at));
+            } else {
+                below(find, &load::child(find, node, at)?, leaves)?;
+            }
+        }
+        Ok(())
+    }
+    let node = load::root(find, root)?;
+    if node.level() == 0 {
+        return Ok(vec![*root.object()]);
+    }
+    let mut leaves = Vec::new();
+    below(find, &node, &mut leaves)?;
+    Ok(leaves)
 }
 
 /// The row that holds byte `offset` of the tree's JSONL, and what comes before that row.

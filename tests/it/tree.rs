@@ -201,6 +201,12 @@ proptest! {
             prop_assert_eq!(rest, entries(&map).skip(usize::try_from(rank.rows).expect("small")).collect::<Vec<_>>());
         }
         prop_assert_eq!(tree::nth(&store, root, totals.rows).expect("good"), None);
+        let mut rows: Vec<u64> = probes.iter().map(|&n| u64::from(n) % totals.rows.max(1)).collect();
+        let expect: Option<Vec<_>> = rows.iter().map(|&row| tree::nth(&store, root, row).expect("good")).collect();
+        prop_assert_eq!(tree::nth_many(&store, root, &rows).expect("good"), expect);
+        rows.push(totals.rows);
+        prop_assert_eq!(tree::nth_many(&store, root, &rows).expect("good"), None);
+        prop_assert_eq!(tree::nth_many(&store, root, &[]).expect("good"), Some(Vec::new()));
         prop_assert_eq!(tree::row_at(&store, root, totals.jsonl_bytes()).expect("good"), None);
     }
 

@@ -28,9 +28,9 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "distill.json";
 /// Our tokenizer's name in the schema.
 const TOKENIZER: &str = "distill";
-/// Rows in one segment.
-const ROWS_A_SEGMENT: u64 = 1 << 17;
-/// What a segment may take in memory while it is made.
+/// Words are gathered on so many threads beside the one that reads; more wait for it.
+const THREADS_MAX: usize = 4;
+/// What all segments may take in memory while they are made.
 const MEMORY_BYTES: usize = 512 << 20;
 /// Rows that are read at a time.
 const ROWS_AT_A_TIME: usize = 1024;
@@ -142,7 +142,7 @@ pub(super) fn open(folder: &Path, root: RootId) -> Option<Opened> {
     (opened.searcher.num_docs() == manifest.rows).then_some(opened)
 }
 
-fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     let mut schema = Schema::builder();
     let words =
         TextFieldIndexing::default().set_tokenizer(TOKENIZER).set_index_option(IndexRecordOption::WithFreqs);
@@ -154,7 +154,7 @@ fn schema() -> Schema {
 }
 
 /// Makes our tokenizer known to an index, and looks its fields up.
-fn register(index: &mut Index) -> tantivy::Result<Fields> {
+pub(super) fn register(index: &mut Index) -> tantivy::Result<Fields> {
     index.tokenizers().register(TOKENIZER, Words::default());
     let schema = index.schema();
     Ok(Fields {
@@ -206,8 +206,9 @@ fn fill(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Re
     progress.begin("building the search index", Some(tree::totals(store, root)?.bytes));
     let mut index = Index::create_in_dir(folder, schema()).map_err(failed)?;
     let fields = register(&mut index).map_err(failed)?;
-    // One thread, so that the rows of a segment stand in the order of the tree. Reading and parsing are done on this one.
-    let mut writer: IndexWriter = index.writer_with_num_threads(1, MEMORY_BYTES).map_err(failed)?;
+    // Which rows share a segment is a matter of chance; nothing that is answered depends on it.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let mut writer: IndexWriter = index.writer_with_num_threads(threads, MEMORY_BYTES).map_err(failed)?;
     writer.set_merge_policy(Box::new(NoMergePolicy));
     let mut entries = tree::iter(store, root);
     let mut row = 0_u64;
@@ -223,9 +224,6 @@ fn fill(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Re
             let sample = RagSample::parse(&bytes)?;
             writer.add_document(document(&fields, row, &sample)).map_err(failed)?;
             row += 1;
-            if row.is_multiple_of(ROWS_A_SEGMENT) {
-                writer.commit().map_err(failed)?;
-            }
         }
         progress.advance(ids.len() as u64, batch.iter().map(|entry| entry.bytes).sum());
     }

@@ -5,27 +5,25 @@
 //! whatever the index says; a damaged index is built again and never an error.
 
 mod index;
+mod rank;
 mod recall;
 mod token;
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use lru::LruCache;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tantivy::collector::{Collector as _, TopDocs};
-use tantivy::query::{BooleanQuery, ConstScoreQuery, EnableScoring, Occur, Query, RangeQuery, TermQuery};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{TantivyError, Term};
 
 use crate::base::panics::caught;
-use crate::object::{CommitId, FindExt as _, ObjectId, RootId};
+use crate::object::{CommitId, Find as _, ObjectId, OdbError, RootId};
 use crate::ops::search::index::Opened;
 use crate::ops::{ErrorKind, OpError, Progress};
 use crate::record::{Category, RagSample, Record as _};
 use crate::repo::{Repo, Target};
-use crate::tree;
+use crate::tree::{self, Entry};
 
 pub use recall::{Recall, RecallOptions, StreamRecall, recall};
 
@@ -35,12 +33,10 @@ pub const DATASET: &str = "exports/rag";
 pub const HITS_DEFAULT: usize = 10;
 /// Hits at most.
 pub const HITS_MAX: usize = 1000;
-/// Words of a question that are looked up; of more, the rarest.
-const WORDS_MAX: usize = 64;
-/// Candidates beyond those wanted, so that where scores are equal the order of keys decides and not that of segments.
-const SPARE: usize = 16;
-/// Scores are compared in steps of one in so many: sums of the same parts in another order differ by less.
-const STEPS: f32 = 4096.0;
+/// Rows that are kept once they were read …
+const KEPT_ROWS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
+/// … where they are not longer than this.
+const KEPT_BYTES_MAX: u64 = 16 << 10;
 
 /// A RAG snapshot that can be searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -150,6 +146,8 @@ pub struct Searcher {
     repo: Repo,
     corpus: Corpus,
     index: RwLock<Arc<Opened>>,
+    /// Rows that were read, by number: they were hashed then, and the snapshot does not change.
+    kept: Mutex<LruCache<u64, (Entry, RagSample)>>,
 }
 
 impl Searcher {
@@ -159,7 +157,8 @@ impl Searcher {
     /// When the snapshot cannot be read or the index cannot be written.
     pub fn open(repo: &Repo, corpus: Corpus, progress: &dyn Progress) -> Result<Self, OpError> {
         let index = index::open_or_build(repo, corpus.root, progress)?;
-        Ok(Self { repo: repo.clone(), corpus, index: RwLock::new(Arc::new(index)) })
+        let kept = Mutex::new(LruCache::new(KEPT_ROWS));
+        Ok(Self { repo: repo.clone(), corpus, index: RwLock::new(Arc::new(index)), kept })
     }
 
     /// What is searched.
@@ -189,7 +188,7 @@ impl Searcher {
         let filter = Limits::of(filter)?;
         let ask = || -> Result<Option<Vec<Hit>>, OpError> {
             let opened = Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner));
-            match caught(|| rows(&opened, &asked, k, &filter)) {
+            match caught(|| rank::rows(&opened, &asked, k, &filter)) {
                 Ok(Ok(rows)) => self.read(rows),
                 _ => Ok(None),
             }
@@ -209,16 +208,34 @@ impl Searcher {
         })
     }
 
-    /// Reads the rows back from the snapshot; `None` where the index names rows that it has not.
+    /// The rows as the snapshot has them; `None` where the index names rows that it has not.
     fn read(&self, rows: Vec<(f32, u64)>) -> Result<Option<Vec<Hit>>, OpError> {
+        let mut found: Vec<Option<(Entry, RagSample)>> = {
+            let mut kept = self.kept();
+            rows.iter().map(|(_, row)| kept.get(row).cloned()).collect()
+        };
+        let missing: Vec<usize> = (0..rows.len()).filter(|at| found[*at].is_none()).collect();
+        let numbers: Vec<u64> = missing.iter().map(|at| rows[*at].1).collect();
         let store = self.repo.store();
-        let mut hits = Vec::with_capacity(rows.len());
-        for (place, (score, row)) in rows.into_iter().enumerate() {
-            let Some(entry) = tree::nth(store, self.corpus.root, row)? else { return Ok(None) };
-            let row = RagSample::parse(&store.find(&entry.id)?)?;
-            hits.push(Hit { rank: place + 1, score, key: entry.key, id: entry.id, row });
+        let Some(entries) = tree::nth_many(store, self.corpus.root, &numbers)? else { return Ok(None) };
+        let ids: Vec<ObjectId> = entries.iter().map(|entry| entry.id).collect();
+        for ((at, entry), bytes) in missing.into_iter().zip(entries).zip(store.try_find_many(&ids)?) {
+            let bytes = bytes.ok_or(OdbError::NotFound { id: entry.id })?;
+            let row = RagSample::parse(&bytes)?;
+            if entry.bytes <= KEPT_BYTES_MAX {
+                self.kept().put(rows[at].1, (entry.clone(), row.clone()));
+            }
+            found[at] = Some((entry, row));
         }
-        Ok(Some(hits))
+        let hits = rows.into_iter().zip(found).enumerate().filter_map(|(place, ((score, _), found))| {
+            let (entry, row) = found?;
+            Some(Hit { rank: place + 1, score, key: entry.key, id: entry.id, row })
+        });
+        Ok(Some(hits.collect()))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, LruCache<u64, (Entry, RagSample)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,71 +285,4 @@ fn instant(text: &str, end: bool) -> Result<u64, OpError> {
         OpError::new(ErrorKind::Usage, format!("`{text}` is no time"), hint)
     })?;
     Ok(if end && text.len() == "2026-01-31".len() { at + DAY_MS } else { at })
-}
-
-/// Scores and numbers of the best rows, the best first.
-fn rows(
-    opened: &Opened,
-    asked: &BTreeSet<String>,
-    k: usize,
-    filter: &Limits,
-) -> Result<Vec<(f32, u64)>, TantivyError> {
-    let (searcher, fields) = (&opened.searcher, &opened.fields);
-    let mut terms = Vec::with_capacity(asked.len());
-    for word in asked {
-        let term = Term::from_field_text(fields.text, word);
-        match searcher.doc_freq(&term)? {
-            0 => {}
-            rows => terms.push((rows, term)),
-        }
-    }
-    // Rare words tell more; among as many, the order of words.
-    terms.sort_by_key(|(rows, _)| *rows);
-    terms.truncate(WORDS_MAX);
-    if terms.is_empty() {
-        return Ok(Vec::new());
-    }
-    let any: Vec<Box<dyn Query>> = terms
-        .into_iter()
-        .map(|(_, term)| Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)) as Box<dyn Query>)
-        .collect();
-    let query = limited(BooleanQuery::union(any), fields, filter);
-    let weight = query.weight(EnableScoring::enabled_from_searcher(searcher))?;
-    let mut best: Vec<(f32, u64)> = Vec::new();
-    for (number, segment) in (0..).zip(searcher.segment_readers()) {
-        let collector = TopDocs::with_limit(k + SPARE).order_by_score();
-        let found = collector.collect_segment(weight.as_ref(), number, segment)?;
-        let numbers = segment.fast_fields().u64(index::ROW)?;
-        for (score, address) in collector.merge_fruits(vec![found])? {
-            let row = numbers.first(address.doc_id);
-            let row = row.ok_or_else(|| TantivyError::InternalError("a document has no row".to_owned()))?;
-            best.push((score, row));
-        }
-    }
-    let step = |score: f32| (score * STEPS).round();
-    best.sort_by(|a, b| step(b.0).total_cmp(&step(a.0)).then(a.1.cmp(&b.1)));
-    best.truncate(k);
-    Ok(best)
-}
-
-/// `any`, where all limits hold; they add nothing to scores.
-fn limited(any: BooleanQuery, fields: &index::Fields, filter: &Limits) -> Box<dyn Query> {
-    let mut limits: Vec<Box<dyn Query>> = Vec::new();
-    for label in &filter.labels {
-        let term = Term::from_field_text(fields.label, label);
-        limits.push(Box::new(TermQuery::new(term, IndexRecordOption::Basic)));
-    }
-    if let Some((since, until)) = filter.time {
-        limits.push(Box::new(RangeQuery::new(
-            Bound::Included(Term::from_field_u64(fields.time, since)),
-            Bound::Excluded(Term::from_field_u64(fields.time, until)),
-        )));
-    }
-    if limits.is_empty() {
-        return Box::new(any);
-    }
-    let without_score = |limit| (Occur::Must, Box::new(ConstScoreQuery::new(limit, 0.0)) as Box<dyn Query>);
-    let mut parts: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(any))];
-    parts.extend(limits.into_iter().map(without_score));
-    Box::new(BooleanQuery::new(parts))
 }
