@@ -30,7 +30,7 @@ pub fn inspect_pack(path: &Path, expected: Option<&ObjectId>) -> Result<PackEntr
         Some(id) => *id,
         None => ObjectId::from_bytes(crate::base::fs::hash(path).map_err(StoreError::io("read", path))?),
     };
-    let check = check_pack(path, &id, &|_, _| {});
+    let (check, _) = check_pack(path, &id, &|_, _| ());
     if let Some((object, detail)) = check.findings.into_iter().next() {
         let place = path.to_owned();
         return Err(match object {

@@ -56,27 +56,27 @@ impl Store {
     /// # Errors
     /// When the catalogue cannot be read or `packs/` cannot be listed; whatever is wrong with a pack is reported.
     pub fn verify_packs(&self, report: &mut dyn FnMut(PackReport)) -> Result<Census, StoreError> {
-        self.verify_packs_seeing(&|_, _| {}, report)
+        self.verify_packs_seeing(&|_, _| (), report)
     }
 
-    /// As [`Self::verify_packs`]; `seen` gets the bytes of every object that holds, from several threads, so that who
-    /// wants to look into objects need not have them unpacked and hashed again. An object that lies in two packs is seen
-    /// twice.
+    /// As [`Self::verify_packs`]; `see` gets the bytes of every object that holds, from several threads, so that who
+    /// wants to look into objects need not have them unpacked and hashed again. The census keeps what it makes of them. An
+    /// object that lies in two packs is seen twice.
     ///
     /// # Errors
     /// As [`Self::verify_packs`].
-    pub fn verify_packs_seeing(
+    pub fn verify_packs_seeing<T: Default + Send>(
         &self,
-        seen: &(dyn Fn(&ObjectId, &[u8]) + Sync),
+        see: &(impl Fn(&ObjectId, &[u8]) -> T + Sync),
         report: &mut dyn FnMut(PackReport),
-    ) -> Result<Census, StoreError> {
+    ) -> Result<Census<T>, StoreError> {
         let mut known = BTreeSet::new();
         let mut census = Census::default();
         let mut erased = false;
         // A publish elsewhere may merge packs meanwhile: then the one that holds their objects now is checked too.
         while let Some(pack) = self.packs().into_iter().find(|pack| !known.contains(&pack.path)) {
             known.insert(pack.path.clone());
-            let mut check = check_pack(&pack.path, &pack.id, seen);
+            let (mut check, seen) = check_pack(&pack.path, &pack.id, see);
             if !check.findings.is_empty() {
                 self.refresh()?;
                 if self.packs().iter().all(|current| current.id != pack.id) {
@@ -90,10 +90,10 @@ impl Store {
             }
             let findings = check.findings.len() as u64;
             erased |= check.has_tombstones;
-            if let Some(table) = check.table.take()
+            if let Some((table, order)) = check.table.take()
                 && findings == 0
             {
-                census.add(&table);
+                census.add(&table, &order, seen);
             }
             for (object, detail) in check.findings {
                 report(PackReport::Finding { pack: pack.id, path: pack.path.clone(), object, detail });

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
 use super::Findings;
-use super::links::{RECORDS, Row, Table, key_hash, source_hash};
+use super::known::{Known, Rows};
+use super::links::{RECORDS, Row, key_hash};
+use super::quick;
 use super::reach::Reached;
+use super::sets::Sets;
 use crate::object::{CommitId, ObjectId, RootId};
 use crate::ops::trace::{self, Origins};
 use crate::repo::{Commit, DATASETS, Repo};
@@ -28,25 +29,25 @@ const EXPORTS: [(&str, &str); 3] = [
 
 /// A dataset and the trees that it was made from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Case {
-    dataset: &'static str,
-    root: RootId,
-    sources: Option<RootId>,
-    evidence: Option<RootId>,
-    scored: Option<RootId>,
+pub(super) struct Case {
+    pub(super) dataset: &'static str,
+    pub(super) root: RootId,
+    pub(super) sources: Option<RootId>,
+    pub(super) evidence: Option<RootId>,
+    pub(super) scored: Option<RootId>,
 }
 
 /// Checks the links of all commits; returns how many rows were compared.
-pub(super) fn check(repo: &Repo, table: &Table, reached: &Reached, findings: &mut Findings) -> u64 {
+pub(super) fn check(repo: &Repo, known: &Known, reached: &Reached, findings: &mut Findings) -> u64 {
     let mut joins = Joins {
         repo,
-        table,
+        known,
+        numbered: Rows { store: repo.store(), known, leaves: &reached.leaves },
         findings,
         done: BTreeSet::new(),
         latest: BTreeMap::new(),
         rows: 0,
-        sources: None,
-        evidence: None,
+        sets: Sets::default(),
     };
     // Parents before children, so that what changed is what a run did.
     let mut commits: Vec<_> = reached.commits.iter().collect();
@@ -91,16 +92,14 @@ fn cases(commit: &Commit, origins: &Origins<'_>) -> Vec<Case> {
 
 struct Joins<'a> {
     repo: &'a Repo,
-    table: &'a Table,
+    known: &'a Known,
+    numbered: Rows<'a>,
     findings: &'a mut Findings,
     done: BTreeSet<Case>,
     /// The case of each dataset that was looked at last.
     latest: BTreeMap<&'static str, Case>,
     rows: u64,
-    /// The hashes of the rows of a `sources` tree.
-    sources: Option<(RootId, FxHashSet<u128>)>,
-    /// The links of the rows of an `evidence` tree, with the hash of the key.
-    evidence: Option<(RootId, FxHashMap<u128, u64>)>,
+    sets: Sets,
 }
 
 impl Joins<'_> {
@@ -111,10 +110,19 @@ impl Joins<'_> {
         {
             return self.trace(case, commit, id, keys);
         }
-        match case.dataset {
-            "scored-runs" | "exports/rag" | "exports/sft" => self.side_by_side(case),
-            _ => self.by_sets(case),
+        if has_own_keys(case.dataset) {
+            if let Some(rows) = quick::side_by_side(&self.numbered, case) {
+                self.rows += rows;
+                return Ok(());
+            }
+            return self.side_by_side(case);
         }
+        self.sets.load(&self.numbered, case)?;
+        if let Some(rows) = quick::by_sets(&self.numbered, case, &self.sets) {
+            self.rows += rows;
+            return Ok(());
+        }
+        self.by_sets(case)
     }
 
     /// Every dataset of a commit that ran a pipeline is what one of its receipts says was put out.
@@ -149,7 +157,7 @@ impl Joins<'_> {
             }
             Ok::<bool, TreeError>(true)
         };
-        let same_keys = matches!(after.dataset, "scored-runs" | "exports/rag" | "exports/sft");
+        let same_keys = has_own_keys(after.dataset);
         let few = changed(before.sources, after.sources, false)?
             && changed(before.evidence, after.evidence, same_keys)?
             && changed(before.scored, after.scored, true)?
@@ -207,7 +215,7 @@ impl Joins<'_> {
             for (what, kind, place) in above {
                 let Some(place) = place else { continue };
                 let there = place.as_ref().filter(|(key, _)| *key == entry.key);
-                let detail = match there.map(|(_, id)| (id, self.table.get(id, kind))) {
+                let detail = match there.map(|(_, id)| (id, self.known.get(id, kind))) {
                     None => format!("no {what} has its key `{}`", entry.key),
                     // That one is damaged, and said to be.
                     Some((_, None)) => continue,
@@ -227,24 +235,21 @@ impl Joins<'_> {
     /// Rows that name evidence or source rows by other keys than their own.
     fn by_sets(&mut self, case: &Case) -> Result<(), TreeError> {
         let kind = kind_of(case.dataset);
-        self.load(case)?;
         let repo = self.repo;
         for entry in tree::iter(repo.store(), case.root) {
             let entry = entry?;
             self.rows += 1;
             let Some(row) = self.row(case.dataset, kind, &entry.key, entry.id) else { continue };
-            let sources = self.sources.as_ref().map(|(_, rows)| rows);
-            let evidence = self.evidence.as_ref().map(|(_, links)| links);
-            let has_source = || sources.is_none_or(|rows| rows.contains(&row.other));
-            let has_evidence = |link: u128| evidence.is_none_or(|links| links.contains_key(&link));
+            let sets = &self.sets;
             let detail = match case.dataset {
-                "evidence" if !has_source() => Some("`sources` has not the row that its provenance names"),
+                "evidence" if !sets.has_source(case, row.other) => {
+                    Some("`sources` has not the row that its provenance names")
+                }
                 "exports/preference" => {
                     let chosen = entry.key.rsplit_once('+').map_or("", |(chosen, _)| chosen);
-                    let of = evidence.and_then(|links| links.get(&row.link));
-                    if evidence.is_some() && of != Some(&key_hash(chosen.as_bytes())) {
+                    if !sets.has_key(case, row.link, key_hash(chosen.as_bytes())) {
                         Some("its chosen side is not the evidence of the key that its own begins with")
-                    } else if !has_evidence(row.other) {
+                    } else if !sets.has_evidence(case, row.other) {
                         Some(
                             "its rejected side is no evidence of the dataset, or differs from it in provenance",
                         )
@@ -252,10 +257,10 @@ impl Joins<'_> {
                         None
                     }
                 }
-                "quarantine" | "duplicates" if row.link == 0 && !has_source() => {
+                "quarantine" | "duplicates" if row.link == 0 && !sets.has_source(case, row.other) => {
                     Some("`sources` has not the row that it names")
                 }
-                "quarantine" | "duplicates" if row.link != 0 && !has_evidence(row.link) => {
+                "quarantine" | "duplicates" if row.link != 0 && !sets.has_evidence(case, row.link) => {
                     Some("the evidence that it names is not in the dataset, or differs from it in provenance")
                 }
                 _ => None,
@@ -267,37 +272,9 @@ impl Joins<'_> {
         Ok(())
     }
 
-    /// Has the sets of a case at hand.
-    fn load(&mut self, case: &Case) -> Result<(), TreeError> {
-        let store = self.repo.store();
-        if let Some(root) = case.sources
-            && self.sources.as_ref().is_none_or(|(loaded, _)| *loaded != root)
-        {
-            let mut rows = FxHashSet::default();
-            for entry in tree::iter(store, root) {
-                let entry = entry?;
-                rows.insert(source_hash(&entry.id, &entry.key));
-            }
-            self.sources = Some((root, rows));
-        }
-        if let Some(root) = case.evidence
-            && self.evidence.as_ref().is_none_or(|(loaded, _)| *loaded != root)
-        {
-            let mut links = FxHashMap::default();
-            for entry in tree::iter(store, root) {
-                let entry = entry?;
-                if let Some(row) = self.table.get(&entry.id, 0) {
-                    links.insert(row.link, row.key);
-                }
-            }
-            self.evidence = Some((root, links));
-        }
-        Ok(())
-    }
-
     /// What is known of a row; a row that is no record of its dataset, or of another key, is a finding.
     fn row(&mut self, dataset: &str, kind: usize, key: &str, id: ObjectId) -> Option<Row> {
-        let detail = match self.table.get(&id, kind).copied() {
+        let detail = match self.known.get(&id, kind) {
             Some(row) if row.flawed => "it has not the form of its schema".to_owned(),
             Some(row) if row.key != key_hash(key.as_bytes()) => {
                 format!("it stands under `{key}` and carries another key")
@@ -315,6 +292,11 @@ impl Joins<'_> {
         let place = self.repo.store().locate(&id).ok().flatten().map(|at| at.path);
         self.findings.object("V2", &format!("link of {dataset}"), id, place, detail.to_owned());
     }
+}
+
+/// Whether rows of a dataset rest on evidence of their own key.
+fn has_own_keys(dataset: &str) -> bool {
+    matches!(dataset, "scored-runs" | "exports/rag" | "exports/sft")
 }
 
 fn kind_of(dataset: &str) -> usize {

@@ -1,12 +1,9 @@
-//! What records say of each other, in 56 bytes each: gathered while their bytes are at hand, compared later.
+//! What records say of each other, in 48 bytes each: read while their bytes are at hand, compared later.
 //!
-//! Rests on the check of packs, which hands out every object that it has just hashed. A record's *link* is a hash over the id of
+//! Rests on whoever has just hashed the bytes. A record's *link* is a hash over the id of
 //! the evidence that it rests on and its provenance, as it carries both: evidence, scored run and export row of one key must
-//! have one link. Invariants: a record is read once, whatever is compared; hashes are 16 bytes of BLAKE3, so that two that
+//! have one link. Invariants: hashes are 16 bytes of BLAKE3, so that two that
 //! differ are never taken for equal by anything short of 2^64 tries; what has not the form of its schema is kept as flawed.
-
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::object::ObjectId;
 use crate::record::{
@@ -26,11 +23,10 @@ pub(crate) const RECORDS: [(&str, &str); 7] = [
 ];
 
 /// What is known of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    id: u128,
     /// Which of [`RECORDS`] it is.
-    kind: u8,
+    pub(super) kind: u8,
     /// Whether it has not the form of its schema.
     pub(super) flawed: bool,
     /// The key that it carries.
@@ -43,70 +39,22 @@ pub(super) struct Row {
     pub(super) other: u128,
 }
 
-/// Gathers rows from several threads.
-pub(super) struct Gatherer {
-    shards: Vec<Mutex<Vec<Row>>>,
+/// Reads what records say of each other.
+pub(super) struct Linker {
     needle: memchr::memmem::Finder<'static>,
 }
 
-/// All rows, to be looked up by id.
-pub(super) struct Table {
-    rows: Vec<Row>,
-    /// Where the ids with these leading bits begin, one more for the end.
-    starts: Vec<usize>,
-    shift: u32,
-}
-
-/// Threads that gather rarely meet in one of so many.
-const SHARDS: usize = 64;
-
-impl Gatherer {
+impl Linker {
     pub(super) fn new() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, needle: memchr::memmem::Finder::new(b"\"schema\":\"distill.") }
+        Self { needle: memchr::memmem::Finder::new(b"\"schema\":\"distill.") }
     }
 
-    /// Takes in an object that hashes to `id`, if it is a record.
-    pub(super) fn see(&self, id: &ObjectId, bytes: &[u8]) {
+    /// What an object that hashes to `id` says, if it is a record.
+    pub(super) fn read(&self, id: &ObjectId, bytes: &[u8]) -> Option<Row> {
         if bytes.first() != Some(&b'{') || self.needle.find(bytes).is_none() {
-            return;
+            return None;
         }
-        if let Some(row) = row(id, bytes) {
-            let shard = &self.shards[usize::from(id.as_bytes()[0]) % SHARDS];
-            shard.lock().unwrap_or_else(PoisonError::into_inner).push(row);
-        }
-    }
-
-    /// What was gathered.
-    pub(super) fn table(self) -> Table {
-        let shards =
-            self.shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let mut rows: Vec<Row> = shards.flatten().collect();
-        rows.sort_unstable();
-        rows.dedup();
-        // About four to a bucket: a search of all would miss the cache at each of its steps.
-        let bits = (rows.len() / 4).checked_ilog2().unwrap_or(0).clamp(1, 24);
-        let shift = 128 - bits;
-        let mut starts = Vec::with_capacity((1 << bits) + 1);
-        let mut at = 0;
-        for bucket in 0..=1_u128 << bits {
-            while at < rows.len() && rows[at].id >> shift < bucket {
-                at += 1;
-            }
-            starts.push(at);
-        }
-        Table { rows, starts, shift }
-    }
-}
-
-impl Table {
-    /// What is known of `id` as a row of the dataset at `kind`; `None` for what is no such record.
-    pub(super) fn get(&self, id: &ObjectId, kind: usize) -> Option<&Row> {
-        let wanted = (prefix(id), u8::try_from(kind).ok()?);
-        let bucket = usize::try_from(wanted.0 >> self.shift).ok()?;
-        let rows = &self.rows[self.starts[bucket]..self.starts[bucket + 1]];
-        let at = rows.binary_search_by(|row| (row.id, row.kind).cmp(&wanted)).ok()?;
-        Some(&rows[at])
+        row(id, bytes)
     }
 }
 
@@ -133,12 +81,6 @@ pub(super) fn source_hash(raw_id: &ObjectId, key: &str) -> u128 {
     mix(&[raw_id.as_bytes(), key.as_bytes()])
 }
 
-fn prefix(id: &ObjectId) -> u128 {
-    let mut first = [0; 16];
-    first.copy_from_slice(&id.as_bytes()[..16]);
-    u128::from_be_bytes(first)
-}
-
 /// The members of a record that name others.
 #[derive(Default)]
 struct Parts<'a> {
@@ -153,7 +95,7 @@ struct Parts<'a> {
 
 fn row(id: &ObjectId, bytes: &[u8]) -> Option<Row> {
     let mut parts = Parts::default();
-    for (name, value) in members(bytes)? {
+    members(bytes, |name, value| {
         let place = match name {
             b"schema" => &mut parts.schema,
             b"key" | b"id" => &mut parts.key,
@@ -162,14 +104,14 @@ fn row(id: &ObjectId, bytes: &[u8]) -> Option<Row> {
             b"evidence_ids" => &mut parts.evidence_ids,
             b"refused_id" => &mut parts.refused_id,
             b"provenance" => &mut parts.provenance,
-            _ => continue,
+            _ => return,
         };
         *place = Some(value);
-    }
+    })?;
     let schema = text(parts.schema?)?;
     let kind = RECORDS.iter().position(|(_, name)| name.as_bytes() == schema)?;
     let kind_byte = u8::try_from(kind).ok()?;
-    let flawed = Row { id: prefix(id), kind: kind_byte, flawed: true, key: 0, link: 0, other: 0 };
+    let flawed = Row { kind: kind_byte, flawed: true, key: 0, link: 0, other: 0 };
     Some(linked(id, kind, &parts).map_or(flawed, |(key, link, other)| Row {
         flawed: false,
         key,
@@ -216,15 +158,20 @@ fn text(value: &[u8]) -> Option<&[u8]> {
 }
 
 fn member<'a>(object: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    members(object)?.into_iter().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    let mut found = None;
+    members(object, |name, value| {
+        if name == wanted {
+            found = found.or(Some(value));
+        }
+    })?;
+    found
 }
 
-/// The members of an object in canonical form, names without their quotes; `None` where it has another form.
-fn members(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
-    let mut members = Vec::with_capacity(32);
+/// Hands on the members of an object in canonical form, names without their quotes; `None` where it has another form.
+fn members<'a>(bytes: &'a [u8], mut take: impl FnMut(&'a [u8], &'a [u8])) -> Option<()> {
     let mut at = 1;
     if bytes == b"{}" {
-        return Some(members);
+        return Some(());
     }
     loop {
         let colon = string_end(bytes, at)?;
@@ -233,10 +180,10 @@ fn members(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
             return None;
         }
         let end = value_end(bytes, colon + 1)?;
-        members.push((name, &bytes[colon + 1..end]));
+        take(name, &bytes[colon + 1..end]);
         match bytes.get(end) {
             Some(b',') => at = end + 1,
-            Some(b'}') if end + 1 == bytes.len() => return Some(members),
+            Some(b'}') if end + 1 == bytes.len() => return Some(()),
             _ => return None,
         }
     }
@@ -290,16 +237,21 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn all(bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+        let mut found = Vec::new();
+        members(bytes, |name, value| found.push((name, value))).map(|()| found)
+    }
+
     #[test]
     fn members_are_cut_at_the_top_level() {
         let text = br#"{"a":{"key":"no","b":["}",1,{}]},"key":"x\"y","n":-1.5e-7,"z":null}"#;
-        let found = members(text).expect("an object");
+        let found = all(text).expect("an object");
         let names: Vec<_> =
             found.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
         assert_eq!(names, ["a", "key", "n", "z"]);
         assert_eq!(found[0].1, br#"{"key":"no","b":["}",1,{}]}"#);
         assert_eq!((found[1].1, found[2].1, found[3].1), (&br#""x\"y""#[..], &b"-1.5e-7"[..], &b"null"[..]));
-        assert_eq!(members(b"{}").map(|found| found.len()), Some(0));
+        assert_eq!(all(b"{}").map(|found| found.len()), Some(0));
         for bad in [
             &b"{"[..],
             b"{\"a\"",
@@ -310,7 +262,7 @@ mod tests {
             b"{\"a\":]}",
             b"{\"a\":\"\\",
         ] {
-            assert_eq!(members(bad), None, "{}", String::from_utf8_lossy(bad));
+            assert_eq!(all(bad), None, "{}", String::from_utf8_lossy(bad));
         }
     }
 }

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use super::Covered;
 use super::Dependant;
 use super::Findings;
-use super::links::Gatherer;
-use super::walks::{Seen, Trees, Walked, place_of, walk, walk_all, why};
+use super::known::{Known, Leaves};
+use super::walks::{Trees, Walked, place_of, walk, walk_all, why};
 use crate::base::json::canonicalize;
 use crate::object::CommitId;
 use crate::object::FindExt as _;
@@ -26,7 +26,6 @@ use crate::record::StageReceipt;
 use crate::repo::Commit;
 use crate::repo::Repo;
 use crate::repo::Tag;
-use crate::store::Census;
 use crate::tree::TreeError;
 
 /// The commits that were read, with the refs that stand at each.
@@ -38,6 +37,8 @@ pub(super) struct Reached {
     pub(super) hit: BTreeMap<CommitId, BTreeSet<String>>,
     /// Tags whose object cannot be used.
     pub(super) broken_tags: BTreeSet<String>,
+    /// The sound leaves of each dataset.
+    pub(super) leaves: BTreeMap<String, Leaves>,
 }
 
 impl Reached {
@@ -64,7 +65,7 @@ impl Reached {
 
 pub(super) struct Reach<'a> {
     repo: &'a Repo,
-    seen: Seen<'a>,
+    known: &'a Known,
     covered: &'a mut Covered,
     findings: &'a mut Findings,
     progress: &'a dyn Progress,
@@ -74,18 +75,16 @@ pub(super) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// `census` knows the objects that need not be read again, whose records `links` has seen.
+    /// What `known` has of sound packs need not be read again.
     pub(super) fn new(
         repo: &'a Repo,
-        census: &'a Census,
-        links: &'a Gatherer,
+        known: &'a Known,
         covered: &'a mut Covered,
         findings: &'a mut Findings,
         progress: &'a dyn Progress,
     ) -> Self {
         let reached = Reached::default();
-        let seen = Seen::new(census, links);
-        Self { repo, seen, covered, findings, progress, trees: BTreeMap::new(), reached }
+        Self { repo, known, covered, findings, progress, trees: BTreeMap::new(), reached }
     }
 
     /// Every ref, HEAD, and their histories.
@@ -141,7 +140,7 @@ impl<'a> Reach<'a> {
     pub(super) fn finish(mut self) -> Reached {
         let trees = std::mem::take(&mut self.trees);
         let trees = trees.into_iter().map(|(name, roots)| Trees { name, roots }).collect();
-        for walked in walk_all(self.repo.store(), &self.seen, self.progress, trees) {
+        for walked in walk_all(self.repo.store(), self.known, self.progress, trees) {
             self.take(walked);
         }
         self.reached
@@ -149,7 +148,7 @@ impl<'a> Reach<'a> {
 
     /// Takes in what a walk found; returns the rows that it kept.
     fn take(&mut self, walked: Walked) -> Vec<ObjectId> {
-        let Walked { name, covered, damage, rows } = walked;
+        let Walked { name, covered, damage, rows, leaves } = walked;
         self.covered.nodes += covered.nodes;
         self.covered.rows += covered.rows;
         self.covered.objects += covered.objects;
@@ -158,6 +157,7 @@ impl<'a> Reach<'a> {
             let place = place_of(self.repo.store(), &id, &error);
             self.findings.object("V2", &format!("{kind} of {name}"), id, place, why(&error));
         }
+        self.reached.leaves.insert(name, leaves);
         rows
     }
 
@@ -200,7 +200,7 @@ impl<'a> Reach<'a> {
         }
         self.covered.reports += self.covered.objects - before;
         let receipts = Trees { name: "receipts".to_owned(), roots: vec![commit.receipts] };
-        let walked = walk(self.repo.store(), &self.seen, self.progress, receipts, true);
+        let walked = walk(self.repo.store(), self.known, self.progress, receipts, true);
         let rows = self.take(walked);
         let before = self.covered.objects;
         for id in rows {
@@ -232,7 +232,7 @@ impl<'a> Reach<'a> {
     ) -> Option<T> {
         let (place, detail) = match self.repo.store().find(&id) {
             Ok(bytes) => {
-                if self.seen.look(&id).first {
+                if self.known.look(&id).first {
                     self.covered.objects += 1;
                     self.covered.bytes += bytes.len() as u64;
                 }

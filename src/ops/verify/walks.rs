@@ -1,6 +1,6 @@
 //! The trees of all commits, each dataset with its rows, on all cores.
 //!
-//! Rests on the tree's walker and on the census of the packs. Invariants: a tree node is visited once for each dataset;
+//! Rests on the tree's walker and on what is known of the packs. Invariants: a tree node is visited once for each dataset;
 //! an object is counted once, whoever names it; a row is not read where a check of its whole pack has just hashed it,
 //! and once at most where none has.
 
@@ -8,16 +8,13 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use rustc_hash::FxHashSet;
-
 use super::Covered;
-use super::links::Gatherer;
+use super::known::{Known, Leaves};
 use crate::object::FindExt as _;
 use crate::object::ObjectId;
 use crate::object::OdbError;
 use crate::object::RootId;
 use crate::ops::progress::Progress;
-use crate::store::Census;
 use crate::store::Store;
 use crate::tree::Entry;
 use crate::tree::TreeError;
@@ -28,38 +25,6 @@ use crate::tree::Walker;
 const THREADS_MAX: usize = 8;
 /// Rows between two reports of progress.
 const ROWS_REPORTED: u64 = 4096;
-
-/// The objects that were looked at.
-pub(super) struct Seen<'a> {
-    census: &'a Census,
-    links: &'a Gatherer,
-    /// The first 16 bytes of those that the census does not know.
-    others: Mutex<FxHashSet<u128>>,
-}
-
-/// What is known of an object before it is read.
-pub(super) struct Look {
-    /// Whether nobody has looked at it before.
-    pub(super) first: bool,
-    /// Its length, where its pack was checked.
-    pub(super) len: Option<u64>,
-}
-
-impl<'a> Seen<'a> {
-    pub(super) fn new(census: &'a Census, links: &'a Gatherer) -> Self {
-        Self { census, links, others: Mutex::default() }
-    }
-
-    pub(super) fn look(&self, id: &ObjectId) -> Look {
-        if let Some(counted) = self.census.tick(id) {
-            return Look { first: counted.first, len: Some(counted.len) };
-        }
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&id.as_bytes()[..16]);
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        Look { first: others.insert(u128::from_le_bytes(bytes)), len: None }
-    }
-}
 
 /// The trees that stand under one name in different commits, in the order in which they were met.
 pub(super) struct Trees {
@@ -76,12 +41,14 @@ pub(super) struct Walked {
     pub(super) damage: Vec<(&'static str, ObjectId, TreeError)>,
     /// The rows, where they were asked for.
     pub(super) rows: Vec<ObjectId>,
+    /// The leaves whose rows are as they should be.
+    pub(super) leaves: Leaves,
 }
 
 /// Walks all trees; the answers come in the order of `trees`.
 pub(super) fn walk_all(
     store: &Store,
-    seen: &Seen<'_>,
+    known: &Known,
     progress: &dyn Progress,
     trees: Vec<Trees>,
 ) -> Vec<Walked> {
@@ -93,7 +60,7 @@ pub(super) fn walk_all(
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((number, trees)) = next else { return done };
-            done.push((number, walk(store, seen, progress, trees, false)));
+            done.push((number, walk(store, known, progress, trees, false)));
         }
     };
     let mut walked = std::thread::scope(|scope| {
@@ -111,24 +78,25 @@ pub(super) fn walk_all(
 /// Walks the trees of one name. With `keep`, rows are handed back and not looked at.
 pub(super) fn walk(
     store: &Store,
-    seen: &Seen<'_>,
+    known: &Known,
     progress: &dyn Progress,
     trees: Trees,
     keep: bool,
 ) -> Walked {
     let mut walker = Walker::new(store);
-    let walked = Walked { name: trees.name, ..Walked::default() };
-    let mut visit = Visit { store, seen, progress, keep, walked, unreported: (0, 0) };
+    let walked = Walked { leaves: Leaves::of(&trees.name), name: trees.name, ..Walked::default() };
+    let mut visit = Visit { store, known, progress, keep, walked, unreported: (0, 0) };
     for root in trees.roots {
         walker.walk(root, &mut visit);
     }
     visit.report();
+    visit.walked.leaves.end();
     visit.walked
 }
 
 struct Visit<'a> {
     store: &'a Store,
-    seen: &'a Seen<'a>,
+    known: &'a Known,
     progress: &'a dyn Progress,
     keep: bool,
     walked: Walked,
@@ -137,23 +105,23 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     fn count_node(&mut self, id: &ObjectId) {
-        if self.seen.look(id).first {
+        if self.known.look(id).first {
             self.walked.covered.nodes += 1;
             self.walked.covered.objects += 1;
         }
     }
 
-    /// Whether the object is there and hashes to its name, and has the length that the tree gives it.
-    fn check(&mut self, row: &Entry) -> Result<(), OdbError> {
-        let look = self.seen.look(&row.id);
+    /// Whether the object is there and hashes to its name, and has the length that the tree gives it; returns its number.
+    fn check(&mut self, row: &Entry) -> Result<u32, OdbError> {
+        let look = self.known.look(&row.id);
         let len = match look.len {
             Some(len) => len,
             None if look.first => {
                 let bytes = self.store.find(&row.id)?;
-                self.seen.links.see(&row.id, &bytes);
+                self.known.see(look.number, &row.id, &bytes);
                 bytes.len() as u64
             }
-            None => return Ok(()),
+            None => return Ok(look.number),
         };
         if len != row.bytes {
             let detail = format!("it has {len} bytes, the tree says {}", row.bytes);
@@ -165,7 +133,7 @@ impl Visit<'_> {
             self.walked.covered.objects += 1;
             self.walked.covered.bytes += len;
         }
-        Ok(())
+        Ok(look.number)
     }
 
     fn report(&mut self) {
@@ -175,8 +143,9 @@ impl Visit<'_> {
 }
 
 impl Visitor for Visit<'_> {
-    fn node(&mut self, id: &ObjectId, _: u8) -> bool {
+    fn node(&mut self, id: &ObjectId, level: u8) -> bool {
         self.count_node(id);
+        self.walked.leaves.node(id, level);
         true
     }
 
@@ -185,8 +154,12 @@ impl Visitor for Visit<'_> {
             self.walked.rows.push(row.id);
             return;
         }
-        if let Err(error) = self.check(row) {
-            self.walked.damage.push(("row", row.id, error.into()));
+        match self.check(row) {
+            Ok(number) => self.walked.leaves.row(self.known, row, number),
+            Err(error) => {
+                self.walked.leaves.spoil();
+                self.walked.damage.push(("row", row.id, error.into()));
+            }
         }
         self.unreported.0 += 1;
         self.unreported.1 += row.bytes;

@@ -22,8 +22,8 @@ pub(in crate::store) struct PackCheck {
     pub(in crate::store) bytes: u64,
     /// What is wrong: the object that is hit, if it is one, and how.
     pub(in crate::store) findings: Vec<(Option<ObjectId>, String)>,
-    /// The table, where the pack could be opened.
-    pub(in crate::store) table: Option<Table>,
+    /// The table, where the pack could be opened, and its rows in the order in which their objects lie.
+    pub(in crate::store) table: Option<(Table, Vec<u32>)>,
     /// Whether the pack erases objects of others.
     pub(in crate::store) has_tombstones: bool,
 }
@@ -41,18 +41,21 @@ impl PackCheck {
 /// More threads than this do not make reading from one disk faster.
 const THREADS_MAX: usize = 8;
 
-/// Told of an object that was just hashed and holds, from several threads.
-pub(in crate::store) type Seen<'a> = &'a (dyn Fn(&ObjectId, &[u8]) + Sync);
-
-/// Checks the pack at `path`, which should hash to `id`, on all cores; `seen` gets every object that holds.
-pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId, seen: Seen<'_>) -> PackCheck {
+/// Checks the pack at `path`, which should hash to `id`, on all cores. `see` gets every object that holds, from several threads;
+/// what it makes of them comes in the order in which they lie, a default where one does not hold.
+pub(in crate::store) fn check_pack<T: Default + Send>(
+    path: &Path,
+    id: &ObjectId,
+    see: &(impl Fn(&ObjectId, &[u8]) -> T + Sync),
+) -> (PackCheck, Vec<T>) {
     let mut check = PackCheck::default();
+    let mut seen = Vec::new();
     let reader = match PackReader::open(path) {
         Ok(reader) => reader,
         Err(error) => {
             check_name(path, id, &mut check);
             check.find(error);
-            return check;
+            return (check, seen);
         }
     };
     let table = match Table::read(&reader) {
@@ -60,7 +63,7 @@ pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId, seen: Seen<'_>) -
         Err(error) => {
             check_name(path, id, &mut check);
             check.find(error);
-            return check;
+            return (check, seen);
         }
     };
     for bucket in table.damaged_buckets() {
@@ -73,20 +76,22 @@ pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId, seen: Seen<'_>) -
         let (reader, table) = (&reader, &table);
         let walks: Vec<_> = parts(table, &order, threads)
             .into_iter()
-            .map(|rows| scope.spawn(move || check_objects(reader, table, rows, seen)))
+            .map(|rows| scope.spawn(move || check_objects(reader, table, rows, see)))
             .collect();
         check_name(path, id, &mut check);
         if let Err(error) = check_table(reader, table) {
             check.find(error);
         }
         check_blocks(reader, &mut check);
-        let join = |walk: std::thread::ScopedJoinHandle<'_, PackCheck>| match walk.join() {
-            Ok(check) => check,
+        let join = |walk: std::thread::ScopedJoinHandle<'_, (PackCheck, Vec<T>)>| match walk.join() {
+            Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         walks.into_iter().map(join).collect::<Vec<_>>()
     });
-    for part in parts {
+    seen.reserve_exact(order.len());
+    for (part, found) in parts {
+        seen.extend(found);
         check.objects += part.objects;
         check.bytes += part.bytes;
         check.findings.extend(part.findings);
@@ -97,8 +102,8 @@ pub(in crate::store) fn check_pack(path: &Path, id: &ObjectId, seen: Seen<'_>) -
         check.findings.push((None, "the footer's totals do not match the objects".to_owned()));
     }
     check.has_tombstones = reader.has_tombstones();
-    check.table = Some(table);
-    check
+    check.table = Some((table, order));
+    (check, seen)
 }
 
 /// Checks that the file at `path` is the pack that was written: its hash, footer, table and directory. Its blocks were
@@ -146,8 +151,14 @@ fn check_name(path: &Path, id: &ObjectId, check: &mut PackCheck) {
 }
 
 /// Unpacks each block once and hashes each of its objects once.
-fn check_objects(reader: &PackReader, table: &Table, rows: &[u32], seen: Seen<'_>) -> PackCheck {
+fn check_objects<T: Default>(
+    reader: &PackReader,
+    table: &Table,
+    rows: &[u32],
+    see: &impl Fn(&ObjectId, &[u8]) -> T,
+) -> (PackCheck, Vec<T>) {
     let mut check = PackCheck::default();
+    let mut seen = Vec::with_capacity(rows.len());
     let mut loaded: Option<(u32, Result<Vec<u8>, String>)> = None;
     for row in rows {
         let entry = table.entry(*row);
@@ -162,13 +173,16 @@ fn check_objects(reader: &PackReader, table: &Table, rows: &[u32], seen: Seen<'_
             Ok(bytes) => {
                 check.objects += 1;
                 check.bytes += bytes.len() as u64;
-                seen(&entry.id, bytes);
+                seen.push(see(&entry.id, bytes));
             }
-            Err(detail) => check.findings.push((Some(entry.id), detail)),
+            Err(detail) => {
+                check.findings.push((Some(entry.id), detail));
+                seen.push(T::default());
+            }
         }
         loaded = Some((entry.block, block));
     }
-    check
+    (check, seen)
 }
 
 /// The hash over directory, table, tombstones and fan-out, and the order of the ids.
