@@ -14,6 +14,7 @@ use crate::pipeline::secret::TableError;
 use crate::pipeline::source::SpecError;
 use crate::record::RecordError;
 use crate::remote::RemoteError;
+use crate::remote::web::WebError;
 use crate::repo::RepoError;
 use crate::repo::worktree::WorktreeError;
 use crate::store::StoreError;
@@ -123,12 +124,17 @@ fn is_catalogue(place: &std::path::Path) -> bool {
 
 impl From<OdbError> for OpError {
     fn from(error: OdbError) -> Self {
-        match &error {
-            OdbError::Io { path, source } => Self::io("read or write", path, source),
-            OdbError::Damaged { place, .. } if is_catalogue(place) => {
-                Self::new(ErrorKind::Damaged, error.to_string(), REINDEX)
+        let message = error.to_string();
+        match error {
+            // Objects of somewhere else: what failed is no file here.
+            OdbError::Io { path, source } => match source.downcast::<RemoteError>() {
+                Ok(remote) => remote.into(),
+                Err(source) => Self::io("read or write", &path, &source),
+            },
+            OdbError::Damaged { place, .. } if is_catalogue(&place) => {
+                Self::new(ErrorKind::Damaged, message, REINDEX)
             }
-            _ => Self::new(ErrorKind::Damaged, error.to_string(), VERIFY),
+            _ => Self::new(ErrorKind::Damaged, message, VERIFY),
         }
     }
 }
@@ -260,6 +266,7 @@ impl From<RemoteError> for OpError {
             RemoteError::Repo(error) => return error.into(),
             RemoteError::Odb(error) => return error.into(),
             RemoteError::Tree(error) => return error.into(),
+            RemoteError::Web(error) => return error.into(),
             RemoteError::Io { action, path, source } => return Self::io(action, &path, &source),
             RemoteError::BadPlace { .. } => (
                 ErrorKind::Usage,
@@ -317,15 +324,36 @@ impl From<RemoteError> for OpError {
             RemoteError::OwnRef { .. } => {
                 (ErrorKind::Refused, "branches, tags and runs can be pushed, and none be taken away".to_owned())
             }
-            RemoteError::Server { kind, hint, .. } => {
-                let kind = match kind.as_str() {
-                    "refused" => ErrorKind::Refused,
-                    "usage" => ErrorKind::Usage,
-                    "damaged" => ErrorKind::Damaged,
-                    _ => ErrorKind::Outside,
-                };
-                (kind, hint)
+            RemoteError::NeverForced { .. } => {
+                (ErrorKind::Refused, "push to a branch of another name".to_owned())
             }
+        };
+        Self::new(kind, message, hint)
+    }
+}
+
+impl From<WebError> for OpError {
+    fn from(error: WebError) -> Self {
+        const AGAIN: &str =
+            "check the address and the network, then run the command again; it goes on from where it stopped";
+        let message = error.to_string();
+        let (kind, hint) = match error {
+            WebError::Address { .. } => {
+                (ErrorKind::Usage, "write http://HOST:PORT or https://HOST".to_owned())
+            }
+            WebError::Refused { status: 401 | 403, .. } => (
+                ErrorKind::Usage,
+                "give a token that the server knows: in DISTILL_TOKEN, or to `fetch` with --token-file FILE"
+                    .to_owned(),
+            ),
+            WebError::Refused { status, kind, hint, .. } => match (kind.as_str(), status) {
+                ("refused", _) | ("", 409) => (ErrorKind::Refused, hint),
+                ("damaged", _) => (ErrorKind::Damaged, hint),
+                ("usage", _) | ("", 400..=407 | 410..=428 | 430..=499) => (ErrorKind::Usage, hint),
+                _ if hint.is_empty() => (ErrorKind::Outside, AGAIN.to_owned()),
+                _ => (ErrorKind::Outside, hint),
+            },
+            _ => (ErrorKind::Outside, AGAIN.to_owned()),
         };
         Self::new(kind, message, hint)
     }

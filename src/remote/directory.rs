@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::error::RemoteError;
-use super::peer::token;
+use super::peer::unique;
 use crate::base::clock::Clock;
 use crate::base::fs::sync_dir;
 
@@ -67,7 +67,7 @@ impl Directory {
             make_folders(folder)?;
         }
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        let tmp = self.root.join(TMP).join(format!("{}-{sequence}-{}", std::process::id(), token()));
+        let tmp = self.root.join(TMP).join(format!("{}-{sequence}-{}", std::process::id(), unique()));
         let written = File::options().write(true).create_new(true).open(&tmp).and_then(|mut file| {
             fill(&mut file)?;
             file.sync_all()

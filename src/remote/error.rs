@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::web::WebError;
 use crate::object::ObjectId;
 use crate::object::OdbError;
 use crate::repo::NotA;
@@ -151,18 +152,15 @@ pub enum RemoteError {
         /// The ref.
         name: String,
     },
-    /// What a server said, with its own hint.
-    #[error("{place} refused: {message}")]
-    Server {
+    /// A server was to let a branch lose commits.
+    #[error("{place} is a server, which takes no push that lets a branch lose commits")]
+    NeverForced {
         /// Where.
         place: String,
-        /// `refused`, `usage`, `outside` or `damaged`.
-        kind: String,
-        /// Its message.
-        message: String,
-        /// Its hint.
-        hint: String,
     },
+    /// A server did not do what it was asked for.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// An object of another kind.
     #[error(transparent)]
     NotA(#[from] NotA),

@@ -17,7 +17,7 @@ use super::peer::Committed;
 use super::peer::Intent;
 use super::peer::Peer;
 use super::peer::State;
-use super::peer::token;
+use super::peer::unique;
 use crate::base::fs::write_atomic;
 use crate::object::ObjectId;
 use crate::store::Bundled;
@@ -367,7 +367,7 @@ impl Peer for Bucketed {
             previous: state.id,
             ref_changes: intent.ref_changes.clone(),
             schema: REMOTE_OPERATION_SCHEMA.to_owned(),
-            token: token(),
+            token: unique(),
         };
         let mut after = state.clone();
         // The id is that of an operation without a checkpoint, and is set right below.

@@ -23,6 +23,7 @@ use std::sync::atomic::Ordering;
 use rustc_hash::FxHashMap;
 
 use super::error::RemoteError;
+use super::peer::PIECE_BYTES;
 use super::peer::Peer;
 use super::peer::Tick;
 use crate::object::Find;
@@ -41,8 +42,6 @@ use crate::store::plant_tail;
 
 /// Transfers at once.
 const LANES: usize = 4;
-/// A whole pack is fetched in pieces of this size.
-const PIECE_BYTES: u64 = 8 << 20;
 /// Blocks with no more than this between them are fetched together.
 const GAP_BYTES: u64 = 64 << 10;
 

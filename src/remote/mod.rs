@@ -44,6 +44,8 @@ pub use peer::Committed;
 pub use peer::Intent;
 pub use peer::Peer;
 pub use peer::State;
+pub use peer::is_shared;
+pub use peer::unique;
 pub use place::Access;
 pub use place::Opened;
 pub use place::Place;

@@ -55,6 +55,14 @@ pub enum Committed {
     Lost(State),
 }
 
+/// A whole pack is fetched in pieces of this size, and no more memory than this is taken before bytes have come.
+pub(super) const PIECE_BYTES: u64 = 8 << 20;
+
+/// Whether a ref is for others to see and to be given: branches, tags and runs are.
+pub fn is_shared(name: &str) -> bool {
+    ["heads/", "tags/", "runs/"].iter().any(|family| name.starts_with(family))
+}
+
 /// Told of bytes that travelled, from several threads.
 pub type Tick<'a> = &'a (dyn Fn(u64) + Sync);
 
@@ -89,8 +97,8 @@ pub trait Peer: Send + Sync {
     fn commit(&self, state: &State, intent: &Intent) -> Result<Committed, RemoteError>;
 }
 
-/// 32 digits that nobody has used before.
-pub(super) fn token() -> String {
+/// 32 digits that nobody has used before and nobody can guess.
+pub fn unique() -> String {
     // Each state of this kind is keyed anew by the system's own randomness.
     let half = || {
         let mut hasher = std::hash::RandomState::new().build_hasher();

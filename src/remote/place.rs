@@ -14,6 +14,9 @@ use super::log::MARKER;
 use super::peer::Peer;
 use super::repository::Repository;
 use super::s3::S3;
+use super::web::Token;
+use super::web::check_address;
+use super::web::without_secrets;
 use crate::repo::DOT;
 use crate::repo::Site;
 use crate::store::Store;
@@ -24,7 +27,7 @@ pub struct Access {
     /// `AWS_*` with their values.
     pub aws: Vec<(String, String)>,
     /// The token for servers.
-    pub token: Option<String>,
+    pub token: Option<Token>,
 }
 
 impl std::fmt::Debug for Access {
@@ -56,7 +59,7 @@ impl Place {
     /// # Errors
     /// [`RemoteError::BadPlace`].
     pub fn parse(text: &str) -> Result<Self, RemoteError> {
-        let refuse = |why: &str| RemoteError::BadPlace { text: text.to_owned(), why: why.to_owned() };
+        let refuse = |why: &str| RemoteError::BadPlace { text: without_secrets(text), why: why.to_owned() };
         match text.split_once("://") {
             Some(("s3", rest)) => {
                 let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -64,20 +67,18 @@ impl Place {
                 if bucket.is_empty() {
                     return Err(refuse("it names no bucket"));
                 }
+                if !bucket.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) {
+                    return Err(refuse("a bucket is called by letters, digits, `.`, `-` and `_` alone"));
+                }
                 if prefix.split('/').any(|part| matches!(part, "." | "..")) || prefix.contains("//") {
                     return Err(refuse("a part of the prefix is empty or made of dots"));
                 }
                 Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
             }
-            Some(("http" | "https", rest)) if rest.trim_matches('/').is_empty() => {
-                Err(refuse("it names no server"))
-            }
-            Some(("http" | "https", rest))
-                if rest.split('/').next().is_some_and(|host| host.contains('@')) =>
-            {
-                Err(refuse("credentials do not belong in it"))
-            }
-            Some(("http" | "https", _)) => Ok(Self::Http(text.trim_end_matches('/').to_owned())),
+            Some(("http" | "https", _)) => match check_address(text) {
+                Ok(_) => Ok(Self::Http(text.trim_end_matches('/').to_owned())),
+                Err(why) => Err(refuse(&why)),
+            },
             Some(("file", path)) if path.starts_with('/') => Ok(Self::Folder(path.into())),
             Some((scheme, _)) => {
                 Err(refuse(&format!("`{scheme}://` is none of s3://, http://, https:// and file:///")))
@@ -178,7 +179,7 @@ pub fn open(place: &Place, access: &Access, cache: Option<&Path>) -> Result<Open
         Place::S3 { bucket, prefix } => {
             Opened::Bucketed(Bucketed::new(Box::new(S3::new(bucket, prefix, &access.aws)?), memory()))
         }
-        Place::Http(url) => Opened::Server(Server::new(url, access.token.as_deref())?),
+        Place::Http(url) => Opened::Server(Server::new(url, access.token.clone())?),
     })
 }
 
@@ -203,6 +204,20 @@ mod tests {
             ["", "s3://", "s3:///x", "s3://b/../c", "http://", "https://user:pw@h", "ftp://h", "file://x"]
         {
             assert!(Place::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_said_again() {
+        for bad in [
+            "https://user:secret@h/x",
+            "https://h/x?secret",
+            "https://h/x#secret",
+            "s3://key:secret@bucket/x",
+            "ftp://user:secret@h",
+        ] {
+            let told = Place::parse(bad).expect_err(bad).to_string();
+            assert!(!told.contains("secret"), "{told}");
         }
     }
 }

@@ -15,7 +15,8 @@ use super::peer::Committed;
 use super::peer::Intent;
 use super::peer::Peer;
 use super::peer::State;
-use super::peer::token;
+use super::peer::is_shared;
+use super::peer::unique;
 use super::receive::receive;
 use crate::base::clock::Clock;
 use crate::object::ObjectId;
@@ -57,11 +58,6 @@ impl Repository {
             }
         }
     }
-}
-
-/// Whether a ref of a repository is for others to see.
-fn is_shared(name: &str) -> bool {
-    ["heads/", "tags/", "runs/"].iter().any(|family| name.starts_with(family))
 }
 
 impl Peer for Repository {
@@ -109,7 +105,7 @@ impl Peer for Repository {
 
     fn commit(&self, _: &State, intent: &Intent) -> Result<Committed, RemoteError> {
         self.sweep();
-        let folder = self.tmp().join(format!("{QUARANTINE}{}", token()));
+        let folder = self.tmp().join(format!("{QUARANTINE}{}", unique()));
         fs::create_dir_all(&folder).map_err(RemoteError::io("create", &folder))?;
         let received = (|| {
             let mut packs = Vec::new();

@@ -69,6 +69,10 @@ pub(super) fn run(context: &Context, args: FetchArgs) -> Result<Outcome, Command
     let (Some(source), Some(what)) = (&args.from, args.what) else {
         return of_remote(context, args.from.as_deref());
     };
+    let mut access = remote::access();
+    if let Some(path) = &args.token_file {
+        access.token = Some(token(path)?);
+    }
     let options = FetchOptions {
         source: source.clone(),
         what,
@@ -79,11 +83,7 @@ pub(super) fn run(context: &Context, args: FetchArgs) -> Result<Outcome, Command
         },
         output: args.output,
         force: args.force,
-        token: match args.token_file {
-            Some(path) => Some(token(&path)?),
-            None => std::env::var("DISTILL_TOKEN").ok().and_then(|text| Token::parse(&text)),
-        },
-        access: remote::access(),
+        access,
         scratch: std::env::temp_dir().join(format!("distill-fetch-{}", std::process::id())),
     };
     let fetched = fetch(&options, &context.ui)?;

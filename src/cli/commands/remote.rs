@@ -17,6 +17,7 @@ use crate::ops::remotes::{
     fetch, list, pull, push, remove,
 };
 use crate::remote::Access;
+use crate::remote::web::Token;
 
 /// Make remotes known, list them, or take them off the list
 ///
@@ -127,7 +128,7 @@ pub(super) fn access() -> Access {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
         name.starts_with("AWS_").then_some((name, value))
     });
-    let token = std::env::var("DISTILL_TOKEN").ok().filter(|token| !token.is_empty());
+    let token = std::env::var("DISTILL_TOKEN").ok().and_then(|text| Token::parse(&text));
     Access { aws: aws.collect(), token }
 }
 

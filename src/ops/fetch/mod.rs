@@ -24,8 +24,7 @@ use crate::ops::delivery::shelf::digest_file;
 use crate::ops::delivery::{Digests, Format, columns, parquet};
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
-use crate::remote::web::{Token, is_address};
-use crate::remote::{Access, Distant, MARKER};
+use crate::remote::{Access, Distant, MARKER, Place};
 
 pub use origin::Origin;
 
@@ -49,9 +48,7 @@ pub struct FetchOptions {
     pub output: Option<PathBuf>,
     /// Whether another file of that name may be replaced.
     pub force: bool,
-    /// What a server asks for.
-    pub token: Option<Token>,
-    /// What a bucket asks for.
+    /// What a server or a bucket asks for.
     pub access: Access,
     /// A folder that may be made and is removed again.
     pub scratch: PathBuf,
@@ -117,17 +114,17 @@ pub fn fetch(options: &FetchOptions, progress: &dyn Progress) -> Result<Fetched,
     let attempt =
         |origin: &dyn Origin| run(origin, options, progress).map_err(|error| from_elsewhere(error, origin));
     let source = options.source.as_str();
-    if is_address(source) {
-        return attempt(&Server::new(source, options.token.clone())?);
+    match Place::parse(source)? {
+        Place::Http(address) => attempt(&Server::new(&address, options.access.token.clone())?),
+        Place::Folder(folder) if !folder.join(MARKER).exists() => attempt(&Directory::open(&folder)?),
+        _ => {
+            // Tables of packs are kept until the rows are here.
+            let scratch = Scratch(options.scratch.clone());
+            let distant = Distant::open(source, &options.access, &scratch.0)?;
+            let objects = distant.objects()?;
+            attempt(&Files::new(source, &distant, &objects))
+        }
     }
-    if source.contains("://") || Path::new(source).join(MARKER).exists() {
-        // Tables of packs are kept until the rows are here.
-        let scratch = Scratch(options.scratch.clone());
-        let distant = Distant::open(source, &options.access, &scratch.0)?;
-        let objects = distant.objects()?;
-        return attempt(&Files::new(source, &distant, &objects));
-    }
-    attempt(&Directory::open(Path::new(source))?)
 }
 
 /// A folder that goes when it is no longer needed.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::origin::Origin;
 use crate::object::{Find, ObjectId, RootId};
-use crate::ops::error::{ErrorKind, OpError};
+use crate::ops::error::OpError;
 use crate::remote::web::{Token, Web, WebError};
 use crate::store::Head;
 
@@ -66,7 +66,7 @@ impl Origin for Server {
     }
 
     fn rows(&self, root: RootId, offset: u64) -> Result<Box<dyn Read + '_>, OpError> {
-        match self.0.body_from(&format!("/v1/snapshots/{root}/rows.jsonl"), offset) {
+        match self.0.body(&format!("/v1/snapshots/{root}/rows.jsonl"), offset, None) {
             Ok(body) => Ok(Box::new(body)),
             // All of it is here already.
             Err(WebError::Refused { status: 416, .. }) => Ok(Box::new(std::io::empty())),
@@ -80,26 +80,5 @@ impl Origin for Server {
             Err(WebError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-impl From<WebError> for OpError {
-    fn from(error: WebError) -> Self {
-        let message = error.to_string();
-        let (kind, hint) = match error {
-            WebError::Address { .. } => (ErrorKind::Usage, "write http://HOST:PORT or https://HOST".to_owned()),
-            WebError::Refused { status: 401 | 403, .. } => {
-                (ErrorKind::Usage, "give a token that the server knows: --token-file FILE".to_owned())
-            }
-            WebError::Refused { status: 409, hint, .. } => (ErrorKind::Refused, hint),
-            WebError::Refused { status: 400..=499, hint, .. } => (ErrorKind::Usage, hint),
-            WebError::Refused { hint, .. } if !hint.is_empty() => (ErrorKind::Outside, hint),
-            _ => (
-                ErrorKind::Outside,
-                "check the address and the network, then run the command again; it goes on from where it stopped"
-                    .to_owned(),
-            ),
-        };
-        Self::new(kind, message, hint)
     }
 }

@@ -30,6 +30,7 @@ use crate::remote::RemoteError;
 use crate::remote::State;
 use crate::remote::gather;
 use crate::remote::is_ancestor;
+use crate::remote::is_shared;
 use crate::remote::send;
 use crate::repo::Repo;
 use crate::repo::RepoError;
@@ -250,11 +251,6 @@ fn wanted(repo: &Repo, options: &PushOptions, names: &[String]) -> Result<Vec<(S
         }
     }
     Ok(wants)
-}
-
-/// Whether a ref is for others.
-fn is_shared(name: &str) -> bool {
-    ["heads/", "tags/", "runs/"].iter().any(|family| name.starts_with(family))
 }
 
 /// The commits that the other side has and that are here too.

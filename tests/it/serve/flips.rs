@@ -71,7 +71,6 @@ impl Flipper {
             format: Format::Jsonl,
             output: Some(file.clone()),
             force: false,
-            token: None,
             access: Access::default(),
             scratch: folder.join("scratch"),
         };
