@@ -1,8 +1,11 @@
 //! Tables and small phrases for people: aligned columns, grouped digits, sizes, ages.
 //!
-//! Rests on nothing. Invariant: widths count characters, so that a row that is not ASCII stays aligned.
+//! Rests on the figures of reports, so that a size reads the same everywhere. Invariant: widths count characters, so that a row that is not ASCII stays aligned.
 
 use std::fmt;
+
+pub use crate::ops::report::bytes as size;
+pub use crate::ops::report::count;
 
 /// Columns of text, the first left-aligned and numbers right-aligned.
 #[derive(Debug, Default)]
@@ -73,37 +76,9 @@ fn shown(cell: &str) -> usize {
     count
 }
 
-/// A count with its digits in groups of three: `1,234,567`.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A count and its noun, which gets an `s` unless there is one: `1 row`, `2 rows`.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
-}
-
-/// A size in bytes, KiB, MiB …, with one decimal.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return counted(bytes, "byte");
-    }
-    let mut unit = 0;
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 /// How long ago: `12 seconds ago`, `3 days ago`.
@@ -133,10 +108,9 @@ mod tests {
 
     #[test]
     fn phrases() {
-        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
-            [size(1), size(1023), size(1024), size(1 << 20)],
-            ["1 byte", "1,023 bytes", "1.0 KiB", "1.0 MiB"]
+            [counted(0, "row"), counted(1, "row"), counted(1_234_567, "row")],
+            ["0 rows", "1 row", "1,234,567 rows"]
         );
         assert_eq!([age(1), age(7200), age(200_000)], ["1 second ago", "2 hours ago", "2 days ago"]);
         assert_eq!(change(Some(0.25), Some(4), 5), "+25.0 %");

@@ -30,7 +30,7 @@ pub(crate) enum Dataset {
 }
 
 impl Dataset {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; crate::repo::DATASETS.len()] = [
         Self::Sources,
         Self::Evidence,
         Self::ScoredRuns,
@@ -48,7 +48,7 @@ impl Dataset {
 }
 
 /// Most memory that the edits of each dataset take before they spill, in MiB, in the order of [`Dataset::ALL`].
-const MEMORY_MIB: [usize; 8] = [40, 48, 48, 22, 22, 8, 8, 8];
+const MEMORY_MIB: [usize; Dataset::ALL.len()] = [40, 48, 48, 22, 22, 8, 8, 8];
 const PUT: u8 = 0;
 const REMOVE: u8 = 1;
 /// What follows a key in a sorted edit: an end, the operation, the id, the length.

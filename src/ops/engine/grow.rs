@@ -26,15 +26,8 @@ use crate::store::{BlockBuilder, SealedBlock, Staging, Store};
 
 /// Blocks of one dataset that wait for the datasets before it.
 const WAITING_BLOCKS: usize = 64;
-/// Datasets that pairs have no part in.
-const APART: [Dataset; 6] = [
-    Dataset::Sources,
-    Dataset::Evidence,
-    Dataset::ScoredRuns,
-    Dataset::Rag,
-    Dataset::Sft,
-    Dataset::Quarantine,
-];
+/// Datasets that get rows when pairs are made; the others have all of theirs before.
+const OF_PAIRS: [Dataset; 2] = [Dataset::Preference, Dataset::Duplicates];
 
 /// Applies all edits to `bases` and makes the pairs of `pairing`, of which a task has at most so many and which are spoiled by what is planted.
 /// Returns the roots
@@ -52,7 +45,8 @@ pub(super) fn grow(
     staging: &mut Staging,
 ) -> Result<(BTreeMap<String, RootId>, Tally), OpError> {
     let threads = thread_count(threads);
-    let mut lots: Vec<Lot> = APART.map(|dataset| edits.take(dataset, bases, tmp)).into();
+    let apart = Dataset::ALL.into_iter().filter(|dataset| !OF_PAIRS.contains(dataset));
+    let mut lots: Vec<Lot> = apart.map(|dataset| edits.take(dataset, bases, tmp)).collect();
     let (mut roots, mut tally) = (BTreeMap::new(), Tally::default());
     if let Some((pairing, max_pairs, planted)) = pairing {
         let shared = RwLock::new(&mut *staging);
@@ -64,7 +58,7 @@ pub(super) fn grow(
         roots = grown?;
         tally = gathered?.make(store, staging, &mut edits, threads, planted)?;
     }
-    lots.extend([Dataset::Preference, Dataset::Duplicates].map(|dataset| edits.take(dataset, bases, tmp)));
+    lots.extend(OF_PAIRS.map(|dataset| edits.take(dataset, bases, tmp)));
     roots.extend(trees(store, lots, threads, &RwLock::new(staging))?);
     Ok((roots, tally))
 }

@@ -41,7 +41,7 @@ impl Wanted {
 pub(crate) struct Delivery {
     pub blocks: Vec<SealedBlock>,
     /// What each dataset gets, in the order of [`Dataset::ALL`].
-    pub puts: [Vec<Put>; 8],
+    pub puts: [Vec<Put>; Dataset::ALL.len()],
     pub tallies: Tallies,
 }
 
