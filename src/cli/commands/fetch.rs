@@ -84,7 +84,7 @@ pub(super) fn run(context: &Context, args: FetchArgs) -> Result<Outcome, Command
         output: args.output,
         force: args.force,
         access,
-        scratch: std::env::temp_dir().join(format!("distill-fetch-{}", std::process::id())),
+        scratch: std::env::temp_dir(),
     };
     let fetched = fetch(&options, &context.ui)?;
     context.ui.answer("distill.fetch.v1", &fetched, &text(&context.ui, &fetched))?;

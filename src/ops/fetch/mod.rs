@@ -2,8 +2,8 @@
 //! is not there.
 //!
 //! Rests on [`Origin`] and on hashes alone: commit → receipt → digest of the JSONL; root id → tree nodes → rows; or the
-//! digest itself. Invariants: no store is needed; the file gets its name only after every byte of it was verified; what
-//! arrived before an interruption is kept beside it and verified again with the rest.
+//! digest itself. Invariants: no store is needed; the file gets its name only after every byte of it was verified, and while
+//! nobody else can be writing to it; what arrived before an interruption is kept beside it and verified again with the rest.
 
 mod address;
 mod directory;
@@ -13,6 +13,7 @@ mod server;
 mod transfer;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -24,7 +25,7 @@ use crate::ops::delivery::shelf::digest_file;
 use crate::ops::delivery::{Digests, Format, columns, parquet};
 use crate::ops::error::{ErrorKind, OpError};
 use crate::ops::progress::Progress;
-use crate::remote::{Access, Distant, MARKER, Place};
+use crate::remote::{Access, Distant, MARKER, Place, unique};
 
 pub use origin::Origin;
 
@@ -50,7 +51,7 @@ pub struct FetchOptions {
     pub force: bool,
     /// What a server or a bucket asks for.
     pub access: Access,
-    /// A folder that may be made and is removed again.
+    /// A folder in which one of its own is made and removed again; others may write to it.
     pub scratch: PathBuf,
 }
 
@@ -119,7 +120,7 @@ pub fn fetch(options: &FetchOptions, progress: &dyn Progress) -> Result<Fetched,
         Place::Folder(folder) if !folder.join(MARKER).exists() => attempt(&Directory::open(&folder)?),
         _ => {
             // Tables of packs are kept until the rows are here.
-            let scratch = Scratch(options.scratch.clone());
+            let scratch = Scratch::new(&options.scratch)?;
             let distant = Distant::open(source, &options.access, &scratch.0)?;
             let objects = distant.objects()?;
             attempt(&Files::new(source, &distant, &objects))
@@ -127,8 +128,18 @@ pub fn fetch(options: &FetchOptions, progress: &dyn Progress) -> Result<Fetched,
     }
 }
 
-/// A folder that goes when it is no longer needed.
+/// A folder that nobody else can have prepared or can write to. It goes when it is no longer needed.
 struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &Path) -> Result<Self, OpError> {
+        let path = parent.join(format!("distill-fetch-{}", unique()));
+        // A folder of that name that is there already is somebody's trap.
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|e| OpError::io("make the folder", &path, &e))?;
+        Ok(Self(path))
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -151,7 +162,9 @@ fn run(origin: &dyn Origin, options: &FetchOptions, progress: &dyn Progress) -> 
     }
     refuse_other(&file, options.force)?;
     let part = beside(&file, &format!("{}.part", wanted.root.object().short(16)));
-    let arrived = transfer::receive(origin, &wanted, &part, progress)?;
+    // Until the file has its name, nobody else writes to what will be it.
+    let mut ours = transfer::take_part(&part)?;
+    let arrived = transfer::receive(origin, &wanted, &part, &mut ours, progress)?;
     let jsonl = match transfer::verify(origin, &wanted, &part, arrived.digests, progress) {
         Ok(jsonl) => jsonl,
         Err(error) => {
@@ -165,14 +178,13 @@ fn run(origin: &dyn Origin, options: &FetchOptions, progress: &dyn Progress) -> 
     let wanted = name_dataset(wanted, &part)?;
     let (ready, digests) = match options.format {
         Format::Parquet => {
-            let made = convert(&wanted, &part, &file);
+            let made = convert(&wanted, &part);
             fs::remove_file(&part).ok();
             made?
         }
         _ => (part, jsonl.clone()),
     };
-    refuse_other(&file, options.force)?;
-    fs::rename(&ready, &file).map_err(|e| OpError::io("rename", &ready, &e))?;
+    name_file(&ready, &file, options.force)?;
     sync_dir(parent(&file)).map_err(|e| OpError::io("sync", parent(&file), &e))?;
     let files = Made { file, jsonl, digests };
     Ok(report(origin, options, wanted, files, arrived.resumed_from, false))
@@ -245,6 +257,25 @@ fn refuse_other(file: &Path, force: bool) -> Result<(), OpError> {
     }
 }
 
+/// Gives a file its name. One that somebody put there meanwhile stays, unless it may be replaced.
+fn name_file(ready: &Path, file: &Path, force: bool) -> Result<(), OpError> {
+    refuse_other(file, force)?;
+    if !force {
+        match fs::hard_link(ready, file) {
+            Ok(()) => {
+                fs::remove_file(ready).ok();
+                return Ok(());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return refuse_other(file, force);
+            }
+            // A file system without links.
+            Err(_) => {}
+        }
+    }
+    fs::rename(ready, file).map_err(|e| OpError::io("rename", ready, &e))
+}
+
 /// Where only a root was named, the first row says which dataset it is of.
 fn name_dataset(mut wanted: Wanted, part: &Path) -> Result<Wanted, OpError> {
     if wanted.dataset.is_none() {
@@ -258,14 +289,14 @@ fn name_dataset(mut wanted: Wanted, part: &Path) -> Result<Wanted, OpError> {
     Ok(wanted)
 }
 
-/// Makes the Parquet file of verified rows, beside where it is to stand.
-fn convert(wanted: &Wanted, part: &Path, file: &Path) -> Result<(PathBuf, Digests), OpError> {
+/// Makes the Parquet file of verified rows, beside them.
+fn convert(wanted: &Wanted, part: &Path) -> Result<(PathBuf, Digests), OpError> {
     let Some(dataset) = &wanted.dataset else {
         let message = format!("nothing says which dataset {} is a snapshot of", wanted.root);
         let hint = "name a revision and the dataset, or take it as JSONL";
         return Err(OpError::new(ErrorKind::Usage, message, hint));
     };
-    let ready = beside(file, "parquet.part");
+    let ready = beside(part, "parquet");
     let made = (|| {
         let out = fs::File::create(&ready).map_err(|e| OpError::io("write", &ready, &e))?;
         let mut table = parquet::Table::begin(dataset, wanted.root, std::io::BufWriter::new(out))?;

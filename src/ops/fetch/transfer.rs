@@ -1,10 +1,11 @@
 //! Rows on their way: into a file beside the one they are for, from where an earlier attempt stopped, and then verified.
 //!
-//! Rests on [`Origin`] and hashes. Invariants: never more than the announced length is written; a connection that breaks is
-//! tried again from where it broke; what arrived stays, under its temporary name, only while nothing shows it to be wrong.
+//! Rests on [`Origin`] and hashes. Invariants: never more than the announced length is written, and by one process alone; a connection that
+//! breaks is tried again from where it broke; what arrived stays, under its temporary name, only while nothing shows it to be wrong.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,7 +30,39 @@ pub struct Arrived {
     pub resumed_from: u64,
 }
 
-/// Brings all rows into `part`.
+/// Opens the temporary file, made where it is not there, and holds it alone until it is closed.
+///
+/// # Errors
+/// When somebody else holds it: a second writer would add to what the first one has verified.
+pub fn take_part(part: &Path) -> Result<File, OpError> {
+    loop {
+        let file = (OpenOptions::new().read(true).append(true).create(true).open(part))
+            .map_err(|e| OpError::io("write", part, &e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpError::new(
+                    ErrorKind::Outside,
+                    format!("another `distill fetch` is writing {}", part.display()),
+                    "wait for it to end, or name another file with `-o FILE`",
+                ));
+            }
+            // A file system without locks, on which nobody can be told apart.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(OpError::io("lock", part, &error)),
+        }
+        // Whoever held it before may have given it its name, or removed it.
+        let is_ours = file.metadata().and_then(|ours| Ok((ours.dev(), ours.ino(), std::fs::metadata(part)?)));
+        match is_ours {
+            Ok((device, inode, there)) if (there.dev(), there.ino()) == (device, inode) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpError::io("read", part, &error)),
+        }
+    }
+}
+
+/// Brings all rows into `part`, which is open as `file`.
 ///
 /// # Errors
 /// A source that cannot be asked, or that has fewer or more bytes than the tree says; a full disk.
@@ -37,17 +70,16 @@ pub fn receive(
     origin: &dyn Origin,
     wanted: &Wanted,
     part: &Path,
+    file: &mut File,
     progress: &dyn Progress,
 ) -> Result<Arrived, OpError> {
     let whole = wanted.totals.jsonl_bytes();
     let write = |e: &io::Error| OpError::io("write", part, e);
-    let mut file =
-        (OpenOptions::new().read(true).append(true).create(true).open(part)).map_err(|e| write(&e))?;
     if file.metadata().map_err(|e| write(&e))?.len() > whole {
         file.set_len(0).map_err(|e| write(&e))?;
     }
     let mut digester = Digester::default();
-    io::copy(&mut BufReader::with_capacity(BUFFER_BYTES, &file), &mut digester).map_err(|e| write(&e))?;
+    io::copy(&mut BufReader::with_capacity(BUFFER_BYTES, &*file), &mut digester).map_err(|e| write(&e))?;
     let resumed_from = digester.bytes();
     progress.begin("fetch", Some(whole));
     progress.advance(0, resumed_from);
@@ -57,7 +89,7 @@ pub fn receive(
         let before = digester.bytes();
         let outcome = origin
             .rows(wanted.root, before)
-            .and_then(|rows| take(rows, whole, &mut buffer, &mut file, part, &mut digester, progress));
+            .and_then(|rows| take(rows, whole, &mut buffer, file, part, &mut digester, progress));
         if digester.bytes() > before {
             tries = 0;
         }

@@ -204,3 +204,61 @@ fn a_folder_that_was_pushed_to_gives_the_same_bytes() {
     }
     assert_eq!(fs::read_dir(consumer.path()).expect("a folder").count(), 0, "nothing else was left");
 }
+
+#[test]
+fn two_commands_do_not_write_one_file() {
+    let (source, _, output) = source();
+    let place = source.path().to_str().expect("text");
+    let consumer = Bench::empty();
+    let root = output["root"].as_str().expect("text");
+    let part = consumer.path().join(format!("sft.jsonl.{}.part", &root[..16]));
+    // Another one is at it: it would go on adding to what this one has verified.
+    let held = fs::File::create(&part).expect("a file");
+    held.lock().expect("locked");
+    consumer
+        .fails(3, &["fetch", place, "v1.0.0:sft"])
+        .says("another `distill fetch` is writing", "wait for it to end");
+    assert!(!consumer.path().join("sft.jsonl").exists());
+    drop(held);
+    consumer.ok(&["fetch", place, "v1.0.0:sft"]);
+    assert_eq!(fs::read_dir(consumer.path()).expect("a folder").count(), 1);
+    // Many at once: one file, and it is the right one.
+    for round in 0..4 {
+        fs::remove_file(consumer.path().join("sft.jsonl")).expect("removed");
+        let all: Vec<_> = (0..6)
+            .map(|_| consumer.command(&["fetch", place, "v1.0.0:sft"]).spawn().expect("it runs"))
+            .collect();
+        let done = all.into_iter().map(|mut one| one.wait().expect("waited for").code());
+        let done: Vec<Option<i32>> = done.collect();
+        assert!(done.iter().all(|code| matches!(code, Some(0 | 1 | 3))), "round {round}: {done:?}");
+        assert!(done.contains(&Some(0)), "round {round}: {done:?}");
+        let bytes = fs::read(consumer.path().join("sft.jsonl")).expect("a file");
+        assert_eq!(blake3::hash(&bytes).to_string(), output["jsonl_blake3"], "round {round}");
+    }
+}
+
+#[test]
+fn a_folder_that_somebody_prepared_is_not_used() {
+    let (source, _, output) = source();
+    source.ok(&["remote", "add", "shelf", "shelf"]);
+    source.ok(&["push", "shelf", "main", "v1.0.0"]);
+    let place = source.path().join("shelf");
+    let tmp = tempfile::tempdir().expect("a folder");
+    let consumer = Bench::empty();
+    // The number of the process is known before it is one: tables and a state that somebody else has put there.
+    let script = "mkdir \"$TMPDIR/distill-fetch-$$\" && echo mine > \"$TMPDIR/distill-fetch-$$/state.json\" && exec \"$0\" \"$@\"";
+    let answer = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_distill"), "fetch"])
+        .arg(&place)
+        .args(["v1.0.0:sft"])
+        .env("TMPDIR", tmp.path())
+        .current_dir(consumer.path())
+        .output()
+        .expect("sh runs");
+    assert!(answer.status.success(), "{answer:?}");
+    let bytes = fs::read(consumer.path().join("sft.jsonl")).expect("a file");
+    assert_eq!(blake3::hash(&bytes).to_string(), output["jsonl_blake3"]);
+    let left: Vec<_> = fs::read_dir(tmp.path()).expect("a folder").map(|e| e.expect("one").path()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(fs::read_to_string(left[0].join("state.json")).expect("a file"), "mine\n");
+}
