@@ -45,6 +45,12 @@ impl From<Vec<u8>> for ObjectBytes {
     }
 }
 
+impl AsRef<[u8]> for ObjectBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Deref for ObjectBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

@@ -5,6 +5,7 @@
 //! other ref is for others to move.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::path::PathBuf;
 
 use super::closure::Closure;
@@ -91,7 +92,7 @@ pub fn receive(
     }
     let staging = RefCell::new(staging);
     for path in packs {
-        let entry = inspect_pack(path, None)?;
+        let entry = inspect_pack(path, None).map_err(|error| of_sender(path, error))?;
         if store.holds_pack(&entry.id) {
             continue;
         }
@@ -121,6 +122,20 @@ pub fn receive(
     let published = store.publish(Some(staging.into_inner()), request).map_err(moved)?;
     received.operation = Some(published.number);
     Ok(received)
+}
+
+/// What is wrong with a pack that was sent, by its name: where it lies here is nobody's concern.
+fn of_sender(path: &Path, error: StoreError) -> RemoteError {
+    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let place = format!("pack {}", name.rsplit('-').next().unwrap_or_default());
+    match error {
+        StoreError::Corrupt { id, detail, .. } => {
+            RemoteError::damaged(place, format!("object {id}: {detail}"))
+        }
+        StoreError::Damaged { detail, .. } => RemoteError::damaged(place, detail),
+        error @ StoreError::NewerFormat { .. } => RemoteError::damaged(place, error.to_string()),
+        other => other.into(),
+    }
 }
 
 /// A ref that somebody moved meanwhile, in the words of a remote.

@@ -1,13 +1,14 @@
 //! What all requests share: the store, what is known of its snapshots, the limits.
 //!
 //! Rests on `ops`. Invariants: before a question that depends on refs, what others have published meanwhile is taken in;
-//! work on the store is done on threads for it, so many at once; a panic in it is an answer, not an end.
+//! work on the store is done on threads for it, so many at once; a panic in it is an answer, not an end; what slow
+//! clients can make the server hold in memory has an end.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ServeOptions;
 use super::hosts::Hosts;
@@ -46,6 +47,10 @@ pub struct App {
     pub searchers: Searchers,
     /// Files are made one at a time: each takes a core for as long as it is made.
     pub makers: Semaphore,
+    /// Room in memory for long answers.
+    pub answers: Room,
+    /// Room in memory for the bodies of requests.
+    pub bodies: Room,
     jobs: Semaphore,
     catalog: Mutex<Catalog>,
     notes: SyncSender<Option<String>>,
@@ -72,6 +77,8 @@ impl App {
             clock: options.clock,
             searchers: Searchers::default(),
             makers: Semaphore::new(1),
+            answers: Room::new(options.limits.answers_bytes_max),
+            bodies: Room::new(options.limits.bodies_bytes_max),
             jobs: Semaphore::new(options.limits.jobs_max),
             catalog: Mutex::default(),
             notes,
@@ -112,6 +119,44 @@ impl App {
     /// Says a sentence in the server's log; one too many is lost rather than waited for.
     pub fn note(&self, sentence: String) {
         self.notes.try_send(Some(sentence)).ok();
+    }
+}
+
+/// Memory that clients share.
+#[derive(Debug)]
+pub struct Room {
+    free: Arc<Semaphore>,
+    units: u32,
+}
+
+/// A part of a [`Room`], free again when it is dropped.
+pub type Taken = OwnedSemaphorePermit;
+
+/// Room is taken by so many bytes.
+const UNIT_BYTES: u64 = 64 << 10;
+
+impl Room {
+    fn new(bytes: usize) -> Self {
+        let units = (bytes as u64 / UNIT_BYTES).clamp(1, 1 << 20);
+        Self {
+            free: Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(1))),
+            units: u32::try_from(units).unwrap_or(1),
+        }
+    }
+
+    /// What is longer than all of the room takes all of it, and is alone.
+    fn units_for(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).min(self.units)
+    }
+
+    /// Room for so many bytes, if it is free now.
+    pub fn now(&self, bytes: u64) -> Option<Taken> {
+        Arc::clone(&self.free).try_acquire_many_owned(self.units_for(bytes)).ok()
+    }
+
+    /// Room for so many bytes, when it is free.
+    pub async fn soon(&self, bytes: u64) -> Option<Taken> {
+        Arc::clone(&self.free).acquire_many_owned(self.units_for(bytes)).await.ok()
     }
 }
 

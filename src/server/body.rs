@@ -1,7 +1,8 @@
 //! Bodies that are longer than memory should hold, and the headers with which any exact bytes are given.
 //!
 //! Rests on `ops::delivery`. Invariants: a piece is read when the connection has taken the one before, so a slow client
-//! costs one piece and no thread; an error on the way breaks the connection off, so that no client takes a part for the whole.
+//! costs one piece and no thread; what lies in memory as a whole and is long has taken room there; an error on the way
+//! breaks the connection off, so that no client takes a part for the whole.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,19 +10,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
 
-use super::app::{Shared, job};
+use super::app::{Shared, Taken, job};
 use super::problem::Problem;
-use super::range::{Part, part};
-use crate::object::RootId;
+use super::range::{Asked, Part, part};
+use crate::object::{Find as _, Kind, ObjectId, RootId};
 use crate::ops::OpError;
 use crate::ops::delivery::jsonl::Cursor;
+use crate::store::Store;
 
 /// How much of a file is read at a time.
 const PIECE_BYTES: u64 = 128 << 10;
@@ -62,10 +65,14 @@ pub enum Source {
 }
 
 /// The answer that gives `whole`, or the part of it that the client asks for.
-pub async fn give(app: &Shared, asked: &HeaderMap, whole: Whole, from: Source) -> Result<Response, Problem> {
+pub async fn give(app: &Shared, asked: &Asked, whole: Whole, from: Source) -> Result<Response, Problem> {
     let mut headers = headers(&whole);
     let (status, start, len) = match part(asked, &whole.etag, whole.bytes) {
         Part::Known => return Ok((StatusCode::NOT_MODIFIED, headers).into_response()),
+        Part::Other => {
+            let message = "there is another version than the one that the request is for";
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, message, "leave out `If-Match`"));
+        }
         Part::Beyond => {
             let message = format!("what was asked for lies beyond the {} bytes that there are", whole.bytes);
             let mut response =
@@ -89,8 +96,46 @@ pub async fn give(app: &Shared, asked: &HeaderMap, whole: Whole, from: Source) -
         Source::File(path) => file(app, path, start, len).await?,
         Source::Rows(root) => rows(app, root, start, len).await?,
     };
-    app.metrics.sent_bytes.inc_by(len);
     Ok((status, headers, body).into_response())
+}
+
+/// Bytes in memory, with the room that they have taken there.
+pub struct Held<T> {
+    bytes: T,
+    _room: Option<Taken>,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// Bytes that keep their room until the connection has taken them.
+pub fn held<T: AsRef<[u8]> + Send + 'static>(bytes: T, room: Option<Taken>) -> Bytes {
+    Bytes::from_owner(Held { bytes, _room: room })
+}
+
+/// Says of an answer that its bytes have room already.
+#[derive(Clone, Copy, Debug)]
+pub struct HasRoom;
+
+/// An answer that lies in memory as a whole, if it is short or there is room for it.
+pub fn with_room(app: &Shared, response: Response) -> Response {
+    let Some(bytes) = response.body().size_hint().exact() else { return response };
+    app.metrics.sent_bytes.inc_by(bytes);
+    if bytes <= app.limits.held_bytes || response.extensions().get::<HasRoom>().is_some() {
+        return response;
+    }
+    let Some(room) = app.answers.now(bytes) else { return Problem::busy("the answer").into_response() };
+    let (mut parts, body) = response.into_parts();
+    parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(bytes));
+    let pieces = body.into_data_stream().map(move |piece| {
+        // The room is the body's as long as it lives.
+        let _ = &room;
+        piece
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 fn headers(whole: &Whole) -> HeaderMap {
@@ -169,6 +214,7 @@ async fn rows(app: &Shared, root: RootId, start: u64, len: u64) -> Result<Body, 
             let mut piece = piece.ok_or_else(|| Cut("the rows end before their length".to_owned()))?;
             let mut rest = Rest { from: cursor, left: rest.left, until: rest.until };
             rest.cut(&mut piece);
+            app.metrics.sent_bytes.inc_by(piece.len() as u64);
             Ok::<_, Cut>(Some((Bytes::from(piece), rest)))
         }
     })))
@@ -205,6 +251,7 @@ async fn file(app: &Shared, path: PathBuf, start: u64, len: u64) -> Result<Body,
             }
             rest.from.1 += piece.len() as u64;
             rest.cut(&mut piece);
+            app.metrics.sent_bytes.inc_by(piece.len() as u64);
             Ok::<_, Cut>(Some((Bytes::from(piece), rest)))
         }
     })))
@@ -215,9 +262,95 @@ async fn read<T: Send + 'static>(
     app: &Shared,
     work: impl FnOnce(&Shared) -> Result<T, OpError> + Send + 'static,
 ) -> Result<T, Cut> {
-    let outcome = job(app, |app| Ok(work(app)?)).await;
-    outcome.map_err(|problem| {
-        app.note(format!("An answer was broken off: {}", problem.error.message));
-        Cut(problem.error.message)
+    job(app, |app| Ok(work(app)?)).await.map_err(|problem| broken_off(app, problem))
+}
+
+fn broken_off(app: &Shared, problem: Problem) -> Cut {
+    app.note(format!("An answer was broken off: {}", problem.error.message));
+    Cut(problem.error.message)
+}
+
+/// Objects one after another, each in a frame: what it is, its length, its bytes. An id that the store has not is a frame too.
+///
+/// # Errors
+/// What fails before the first piece is there; later the connection breaks.
+pub async fn frames(app: &Shared, ids: Vec<ObjectId>) -> Result<Body, Problem> {
+    let ids = Arc::new(ids);
+    let until = Instant::now() + app.limits.transfer_max;
+    let first = next_frames(app, &ids, 0).await?;
+    let begun = first.as_ref().map_or(0, |(_, at)| *at);
+    let app = Arc::clone(app);
+    let rest = try_unfold(begun, move |at| {
+        let (app, ids) = (Arc::clone(&app), Arc::clone(&ids));
+        async move {
+            if Instant::now() >= until {
+                return Err(Cut("the answer took too long".to_owned()));
+            }
+            next_frames(&app, &ids, at).await.map_err(|problem| broken_off(&app, problem))
+        }
+    });
+    let first = futures_util::stream::iter(first.map(|(piece, _)| Ok(piece)));
+    Ok(Body::from_stream(first.chain(rest)))
+}
+
+/// The frames of the ids from `at` on, as many as make a piece, and which id is the next.
+async fn next_frames(
+    app: &Shared,
+    ids: &Arc<Vec<ObjectId>>,
+    at: usize,
+) -> Result<Option<(Bytes, usize)>, Problem> {
+    if at >= ids.len() {
+        return Ok(None);
+    }
+    let all = Arc::clone(ids);
+    let (piece, next, long) = job(app, move |app| {
+        let store = app.fresh()?.store();
+        let (mut piece, mut next) = (Vec::new(), at);
+        for id in &all[at..] {
+            let len = store.object_len(id).map_err(OpError::from)?;
+            if len.is_some_and(|len| len > app.limits.held_bytes) {
+                return Ok((piece, next, len));
+            }
+            frame(store, id, &mut piece)?;
+            next += 1;
+            if piece.len() as u64 >= PIECE_BYTES {
+                break;
+            }
+        }
+        Ok((piece, next, None))
     })
+    .await?;
+    let (bytes, next) = match long {
+        Some(len) if piece.is_empty() => {
+            let room = app.answers.soon(len).await;
+            let id = ids[at];
+            let piece = job(app, move |app| {
+                let mut piece = Vec::new();
+                frame(app.repo.store(), &id, &mut piece)?;
+                Ok(piece)
+            })
+            .await?;
+            (held(piece, room), at + 1)
+        }
+        _ => (Bytes::from(piece), next),
+    };
+    app.metrics.sent_bytes.inc_by(bytes.len() as u64);
+    Ok(Some((bytes, next)))
+}
+
+fn frame(store: &Store, id: &ObjectId, out: &mut Vec<u8>) -> Result<(), OpError> {
+    match store.try_find(id)? {
+        Some(bytes) => {
+            let kind = store.kind_of(id)?.unwrap_or(Kind::Data);
+            out.reserve(9 + bytes.len());
+            out.push(u8::from(kind == Kind::Node));
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            out.extend_from_slice(&bytes);
+        }
+        None => {
+            out.push(255);
+            out.extend_from_slice(&[0; 8]);
+        }
+    }
+    Ok(())
 }

@@ -16,7 +16,8 @@ impl Hosts {
     /// Those of a server that listens on `bind`, and `more`.
     pub fn new(bind: SocketAddr, more: &[String]) -> Self {
         let more = more.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Self { any: !bind.ip().is_loopback(), more }
+        // `::ffff:127.0.0.1` is this machine too.
+        Self { any: !bind.ip().to_canonical().is_loopback(), more }
     }
 
     /// Whether the server may be asked as `host`, which may end with a port.
@@ -59,6 +60,8 @@ mod tests {
             assert!(!local.has(Some(bad)), "{bad}");
         }
         assert!(!local.has(None));
+        let mapped = Hosts::new("[::ffff:127.0.0.1]:80".parse().expect("an address"), &[]);
+        assert!(mapped.has(Some("localhost")) && !mapped.has(Some("evil.example")));
         assert!(Hosts::new("0.0.0.0:80".parse().expect("an address"), &[]).has(Some("any.example")));
     }
 }

@@ -29,6 +29,12 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Length of a pack that is sent.
     pub pack_bytes_max: u64,
+    /// Memory for answers that lie in it as a whole and are longer than [`Self::held_bytes`], all together.
+    pub answers_bytes_max: usize,
+    /// An answer of this length is held for any client.
+    pub held_bytes: u64,
+    /// Memory for the request bodies that are being read, all together; packs lie in files.
+    pub bodies_bytes_max: usize,
     /// Number of headers.
     pub headers_max: usize,
     /// Length of a request's head.
@@ -49,6 +55,9 @@ impl Default for Limits {
             grace: Duration::from_secs(30),
             body_bytes_max: 1 << 20,
             pack_bytes_max: 2 << 30,
+            answers_bytes_max: 96 << 20,
+            held_bytes: 128 << 10,
+            bodies_bytes_max: 32 << 20,
             headers_max: 64,
             head_bytes_max: 32 << 10,
         }

@@ -4,12 +4,14 @@
 //! where) goes to the server's own log and not to the client.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::ops::{ErrorKind, OpError};
 
@@ -46,6 +48,12 @@ impl Problem {
             _ => ErrorKind::Usage,
         };
         Self { status, error: OpError::new(kind, message, hint), more: None }
+    }
+
+    /// There is no room in memory for it now.
+    pub fn busy(what: &str) -> Self {
+        let message = format!("{what} takes more memory than is free now");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message, "try again in a moment")
     }
 
     /// Nothing is called like this.
@@ -92,9 +100,17 @@ impl<T> Usable<T> for Result<Query<T>, QueryRejection> {
     }
 }
 
-impl<T> Usable<T> for Result<Path<T>, PathRejection> {
-    fn usable(self) -> Result<T, Problem> {
-        self.map(|Path(path)| path).map_err(|no| unusable(StatusCode::NOT_FOUND, no.body_text()))
+/// The parts of an address that name something; where they cannot be read, nothing is called like this.
+pub struct Named<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(no) => Err(unusable(StatusCode::NOT_FOUND, no.body_text())),
+        }
     }
 }
 
@@ -135,6 +151,9 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer realm=\"distill\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if private {
             // For the middleware, which logs it.

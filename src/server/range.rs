@@ -1,9 +1,30 @@
 //! Parts of an answer, and answers that a client has already (RFC 9110 §13, §14).
 //!
-//! Rests on header values. Invariants: one range at most is given; what is malformed or asks for several is answered with the
-//! whole, as the standard allows; a part is given only of the version that the client names, where it names one.
+//! Rests on header values. Invariants: one range at most is given, and to GET alone; what is malformed or asks for several is
+//! answered with the whole, as the standard allows; a part is given only of the version that the client names, where it names
+//! one.
 
-use axum::http::{HeaderMap, header};
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, header};
+
+/// What of a request says which part of an answer is wanted.
+pub struct Asked {
+    /// GET or HEAD.
+    pub method: Method,
+    /// Its headers.
+    pub headers: HeaderMap,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self { method: parts.method.clone(), headers: parts.headers.clone() })
+    }
+}
 
 /// How much of an answer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,24 +42,39 @@ pub enum Part {
     Beyond,
     /// The client has it.
     Known,
+    /// The client wants another version alone.
+    Other,
 }
 
-/// What of an answer of `total` bytes that is called `etag` these headers ask for.
-pub fn part(headers: &HeaderMap, etag: &str, total: u64) -> Part {
-    if let Some(known) = text(headers, header::IF_NONE_MATCH)
-        && known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
-    {
+/// What of an answer of `total` bytes that is called `etag` is asked for.
+pub fn part(asked: &Asked, etag: &str, total: u64) -> Part {
+    let headers = &asked.headers;
+    let wanted = tags(headers, header::IF_MATCH);
+    if !wanted.is_empty() && !wanted.iter().any(|one| *one == b"*" || *one == etag.as_bytes()) {
+        return Part::Other;
+    }
+    let known = tags(headers, header::IF_NONE_MATCH);
+    if known.iter().any(|one| {
+        let strong = one.strip_prefix(b"W/").unwrap_or(one);
+        *one == b"*" || strong == etag.as_bytes()
+    }) {
         return Part::Known;
     }
-    let Some(wanted) = text(headers, header::RANGE) else { return Part::Whole };
-    if text(headers, header::IF_RANGE).is_some_and(|version| version.trim() != etag) {
+    // Of HEAD, the whole is told.
+    let Some(wanted) = headers.get(header::RANGE).filter(|_| asked.method == Method::GET) else {
+        return Part::Whole;
+    };
+    if headers.get(header::IF_RANGE).is_some_and(|version| version.as_bytes().trim_ascii() != etag.as_bytes())
+    {
         return Part::Whole;
     }
-    parse(wanted, total)
+    wanted.to_str().map_or(Part::Whole, |wanted| parse(wanted, total))
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+/// The tags that a condition names, in all lines of that name.
+fn tags(headers: &HeaderMap, name: HeaderName) -> Vec<&[u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).collect()
 }
 
 fn parse(wanted: &str, total: u64) -> Part {
@@ -77,6 +113,7 @@ fn parse(wanted: &str, total: u64) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn ranges() {
@@ -106,16 +143,28 @@ mod tests {
 
     #[test]
     fn conditions() {
-        let headers = |pairs: &[(header::HeaderName, &str)]| {
+        let headers = |pairs: &[(HeaderName, &str)]| {
             pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value"))).collect()
         };
         let etag = "\"abc\"";
-        let ask = |pairs: &[(header::HeaderName, &str)]| part(&headers(pairs), etag, 10);
+        let by = |method: Method, pairs: &[(HeaderName, &str)]| {
+            part(&Asked { method, headers: headers(pairs) }, etag, 10)
+        };
+        let ask = |pairs: &[(HeaderName, &str)]| by(Method::GET, pairs);
         assert_eq!(ask(&[(header::IF_NONE_MATCH, "\"x\", W/\"abc\"")]), Part::Known);
         assert_eq!(ask(&[(header::IF_NONE_MATCH, "\"x\"")]), Part::Whole);
+        assert_eq!(ask(&[(header::IF_MATCH, "\"x\"")]), Part::Other);
+        assert_eq!(ask(&[(header::IF_MATCH, "W/\"abc\"")]), Part::Other, "a weak tag is no promise");
+        assert_eq!(ask(&[(header::IF_MATCH, "\"x\", \"abc\"")]), Part::Whole);
         let range = (header::RANGE, "bytes=1-2");
         assert_eq!(ask(&[range.clone(), (header::IF_RANGE, "\"abc\"")]), Part::Bytes { start: 1, len: 2 });
         assert_eq!(ask(&[range.clone(), (header::IF_RANGE, "\"old\"")]), Part::Whole);
-        assert_eq!(ask(&[range, (header::IF_RANGE, "W/\"abc\"")]), Part::Whole);
+        assert_eq!(ask(&[range.clone(), (header::IF_RANGE, "W/\"abc\"")]), Part::Whole);
+        assert_eq!(by(Method::HEAD, std::slice::from_ref(&range)), Part::Whole, "only GET has parts");
+        // A version that is no text is none of ours.
+        let odd = HeaderValue::from_bytes(b"\"\xff\"").expect("a value");
+        let mut headers = headers(&[range]);
+        headers.insert(header::IF_RANGE, odd);
+        assert_eq!(part(&Asked { method: Method::GET, headers }, etag, 10), Part::Whole);
     }
 }

@@ -3,18 +3,20 @@
 //!
 //! Rests on one directory that is a cache: deleting it loses nothing. Invariants: a file there is whole, or has a temporary
 //! name; what another process left there is not trusted but made anew; the shelf stays below its size, the files that
-//! were not asked for longest going first.
+//! were not asked for longest going first, and unfinished ones of a process that died after a day.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Format;
 use super::digest::{Digested, Digester, Digests};
 use super::jsonl::each_piece;
 use super::parquet;
+use crate::base::clock::Clock;
 use crate::object::Find;
 use crate::object::RootId;
 use crate::ops::error::{ErrorKind, OpError};
@@ -22,6 +24,8 @@ use crate::ops::progress::Progress;
 use crate::tree;
 
 const ZSTD_LEVEL: i32 = 3;
+/// An unfinished file of this age belongs to nobody.
+const ABANDONED_AFTER: Duration = Duration::from_hours(24);
 
 /// A file on the shelf.
 #[derive(Clone, Debug)]
@@ -115,7 +119,11 @@ impl Shelf {
         let mut files: Vec<(u64, String, u64)> = (entries.flatten())
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
-                let bytes = entry.metadata().ok()?.len();
+                let meta = entry.metadata().ok()?;
+                let bytes = meta.len();
+                if name.starts_with('.') && is_abandoned(&meta) {
+                    fs::remove_file(entry.path()).ok();
+                }
                 // What nobody asked this process for goes first.
                 let asked = slots.get(&name).map_or(0, |(_, asked)| asked + 1);
                 (!name.starts_with('.')).then_some((asked, name, bytes))
@@ -134,6 +142,13 @@ impl Shelf {
             }
         }
     }
+}
+
+/// Whether an unfinished file was not written to for so long that whoever began it must have died.
+fn is_abandoned(meta: &fs::Metadata) -> bool {
+    let now = Duration::from_millis(u64::try_from(Clock::System.now_ms()).unwrap_or(0));
+    let written = meta.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    written.is_some_and(|written| now.saturating_sub(written) > ABANDONED_AFTER)
 }
 
 /// Only an empty dataset shares its root with another, and its Parquet has other columns.

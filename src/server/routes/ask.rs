@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::ops::trace::{Trace, trace};
 use crate::ops::{OpError, Silent};
 use crate::server::answers::{CommitAnswer, CorpusLine, CorpusList, LogAnswer};
 use crate::server::app::{Shared, job};
-use crate::server::problem::{Problem, Usable as _};
+use crate::server::problem::{Named, Problem, Usable as _};
 use crate::server::tokens::Scope;
 
 /// How many commits a log gives where it is not said.
@@ -146,7 +146,7 @@ pub const ROUTES: fn() -> Vec<Route> = || {
     ]
 };
 
-async fn commit(State(app): State<Shared>, Path(rev): Path<String>) -> Result<Response, Problem> {
+async fn commit(State(app): State<Shared>, Named(rev): Named<String>) -> Result<Response, Problem> {
     let answer = job(&app, move |app| {
         let repo = app.fresh()?;
         let commit_id = repo.resolve(&rev).map_err(OpError::from)?;
@@ -241,7 +241,7 @@ struct SearchQuery {
 
 async fn find_rows(
     State(app): State<Shared>,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     query: Result<Query<SearchQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let query = query.usable()?;

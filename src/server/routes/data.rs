@@ -4,31 +4,30 @@
 //! file; what names itself by its hash may be kept for ever.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 use super::{Gives, Param, Route, id, now, of};
-use crate::object::{CommitId, Exists as _, Find as _, Kind, ObjectId};
+use crate::object::{CommitId, Exists as _, Find as _, ObjectId};
 use crate::ops::OpError;
 use crate::ops::delivery::Digester;
 use crate::repo::Repo;
 use crate::server::answers::{Ids, LastOperation, MissingAnswer, PackLine, PackList, RefLine, RefList};
 use crate::server::app::{Shared, job};
-use crate::server::body::{Source, Whole, give};
-use crate::server::problem::{Problem, Usable as _};
+use crate::server::body::{HasRoom, Source, Whole, frames, give, held};
+use crate::server::problem::{Named, Problem, Usable as _};
+use crate::server::range::Asked;
 use crate::server::tokens::Scope;
 use crate::store::{Head, Operation};
 
 /// How many ids may be asked about at once.
 const MISSING_MAX: usize = 10_000;
-/// How many objects may be asked for at once …
+/// How many objects may be asked for at once.
 const BATCH_MAX: usize = 4096;
-/// … and how long they may be together: what comes after is left out, and the client asks again.
-const BATCH_BYTES_MAX: usize = 8 << 20;
 
 const OBJECT: Param = Param {
     name: "id",
@@ -76,8 +75,8 @@ pub const ROUTES: fn() -> Vec<Route> = || {
             path: "/v1/objects/batch",
             summary: "The exact bytes of several objects",
             details: "At most 4,096 ids. The answer is one frame for each, in their order: a byte (0 data, 1 tree node, 255 \
-                      absent), the length as 8 bytes little-endian, the bytes. It may end after fewer ids than were asked \
-                      for, never within a frame and never before the first; ask again for the rest.",
+                      absent), the length as 8 bytes little-endian, the bytes. What fails on the way breaks the connection \
+                      off.",
             scope: Scope::Read,
             params: &[],
             body: Some(of::<Ids>),
@@ -148,16 +147,22 @@ async fn refs(State(app): State<Shared>) -> Result<Response, Problem> {
 
 async fn object(
     State(app): State<Shared>,
-    Path(name): Path<String>,
-    asked: HeaderMap,
+    Named(name): Named<String>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let id = id(&name)?;
+    let len = job(&app, move |app| Ok(app.fresh()?.store().object_len(&id).map_err(OpError::from)?)).await?;
+    // A long one waits until there is room for it.
+    let room = match len {
+        Some(len) if len > app.limits.held_bytes => app.answers.soon(len).await,
+        _ => None,
+    };
     let found = job(&app, move |app| {
-        let bytes = app.fresh()?.store().try_find(&id).map_err(OpError::from)?;
+        let bytes = app.repo.store().try_find(&id).map_err(OpError::from)?;
         Ok(bytes.map(|bytes| {
             let mut digester = Digester::default();
             digester.update(&bytes);
-            (bytes.to_vec(), digester.finish())
+            (bytes, digester.finish())
         }))
     })
     .await?;
@@ -172,7 +177,11 @@ async fn object(
         root: None,
         file_name: None,
     };
-    give(&app, &asked, whole, Source::Memory(Bytes::from(bytes))).await
+    // A short one is copied out of the block it shares with others, a long one has its block to itself.
+    let bytes = if room.is_some() { held(bytes, room) } else { Bytes::copy_from_slice(&bytes) };
+    let mut response = give(&app, &asked, whole, Source::Memory(bytes)).await?;
+    response.extensions_mut().insert(HasRoom);
+    Ok(response)
 }
 
 fn at_most(ids: &[ObjectId], max: usize) -> Result<(), Problem> {
@@ -209,32 +218,9 @@ async fn batch(
 ) -> Result<Response, Problem> {
     let Ids { ids } = ids.usable()?;
     at_most(&ids, BATCH_MAX)?;
-    let frames = job(&app, move |app| {
-        let store = app.fresh()?.store();
-        let mut frames = Vec::new();
-        for id in &ids {
-            match store.try_find(id).map_err(OpError::from)? {
-                Some(bytes) => {
-                    let kind = store.kind_of(id).map_err(OpError::from)?.unwrap_or(Kind::Data);
-                    if !frames.is_empty() && frames.len() + bytes.len() > BATCH_BYTES_MAX {
-                        break;
-                    }
-                    frames.push(u8::from(kind == Kind::Node));
-                    frames.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-                    frames.extend_from_slice(&bytes);
-                }
-                None => {
-                    frames.push(255);
-                    frames.extend_from_slice(&[0; 8]);
-                }
-            }
-        }
-        Ok(frames)
-    })
-    .await?;
-    app.metrics.sent_bytes.inc_by(frames.len() as u64);
+    let frames = frames(&app, ids).await?;
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from(frames)).into_response())
+    Ok((headers, frames).into_response())
 }
 
 async fn packs(State(app): State<Shared>) -> Result<Response, Problem> {
@@ -256,8 +242,8 @@ async fn packs(State(app): State<Shared>) -> Result<Response, Problem> {
 
 async fn pack(
     State(app): State<Shared>,
-    Path(name): Path<String>,
-    asked: HeaderMap,
+    Named(name): Named<String>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let id = id(&name)?;
     let found =
@@ -282,10 +268,9 @@ async fn pack(
 
 async fn operation(
     State(app): State<Shared>,
-    number: Result<Path<u64>, PathRejection>,
-    asked: HeaderMap,
+    Named(number): Named<u64>,
+    asked: Asked,
 ) -> Result<Response, Problem> {
-    let number = number.usable()?;
     let found = job(&app, move |app| {
         let store = app.fresh()?.store();
         let confirmed = store.last_operation().is_some_and(|(last, _)| number <= last);

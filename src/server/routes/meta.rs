@@ -2,7 +2,7 @@
 //!
 //! Rests on `app`. Invariant: none of it tells anything of the data.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -12,7 +12,7 @@ use crate::record::schema_json;
 use crate::server::answers::Health;
 use crate::server::app::{Shared, job};
 use crate::server::openapi;
-use crate::server::problem::Problem;
+use crate::server::problem::{Named, Problem};
 use crate::server::tokens::Scope;
 
 pub const ROUTES: fn() -> Vec<Route> = || {
@@ -84,7 +84,7 @@ async fn document() -> Response {
     typed("application/json", openapi::document().to_string())
 }
 
-async fn schema(Path(name): Path<String>) -> Result<Response, Problem> {
+async fn schema(Named(name): Named<String>) -> Result<Response, Problem> {
     let schema =
         schema_json(&name).ok_or_else(|| Problem::not_found(format!("there is no schema `{name}`")))?;
     Ok(typed("application/schema+json", schema.to_string()))

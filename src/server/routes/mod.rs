@@ -12,6 +12,7 @@ mod snapshots;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -21,6 +22,7 @@ use schemars::{Schema, SchemaGenerator};
 use tokio::time::timeout;
 
 use super::app::Shared;
+use super::body::with_room;
 use super::problem::{Logged, Problem};
 use super::tokens::Scope;
 
@@ -92,14 +94,25 @@ pub fn router(app: &Shared) -> Router {
     for route in table() {
         let scope = route.scope;
         let wait = (!SLOW.contains(&route.path)).then_some(app.limits.answer_wait);
+        let has_body = route.body.is_some();
         let handler = (route.handler)().layer(from_fn_with_state(
             Shared::clone(app),
             move |State(app): State<Shared>, request: Request, next: Next| async move {
                 let sent = request.headers().get(header::AUTHORIZATION).cloned();
-                match allowed(&app, sent.as_ref(), scope).await {
-                    Ok(()) => in_time(wait, next.run(request)).await,
-                    Err(problem) => problem.into_response(),
+                if let Err(problem) = allowed(&app, sent.as_ref(), scope).await {
+                    return problem.into_response();
                 }
+                let _room = if has_body {
+                    let bytes_max = app.limits.body_bytes_max as u64;
+                    let announced = request.body().size_hint().upper().unwrap_or(bytes_max).min(bytes_max);
+                    match app.bodies.now(announced) {
+                        Some(room) => Some(room),
+                        None => return Problem::busy("the request's body").into_response(),
+                    }
+                } else {
+                    None
+                };
+                in_time(wait, has_body, next.run(request)).await
             },
         ));
         router = router.route(route.path, handler);
@@ -119,12 +132,13 @@ pub fn router(app: &Shared) -> Router {
 }
 
 /// The answer, if it begins in time; a client that does not send the body it announced is waited for no longer either.
-async fn in_time(wait: Option<Duration>, answer: impl Future<Output = Response>) -> Response {
+async fn in_time(wait: Option<Duration>, has_body: bool, answer: impl Future<Output = Response>) -> Response {
     let Some(wait) = wait else { return answer.await };
     timeout(wait, answer).await.unwrap_or_else(|_| {
         let message = format!("there was no answer within {} s", wait.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, message, "send the request as a whole, or ask for less")
-            .into_response()
+        // Where there was nothing to wait for from the client, it is the server that was too slow.
+        let status = if has_body { StatusCode::REQUEST_TIMEOUT } else { StatusCode::SERVICE_UNAVAILABLE };
+        Problem::new(status, message, "send the request as a whole, or ask for less").into_response()
     })
 }
 
@@ -147,6 +161,7 @@ async fn door(State(app): State<Shared>, request: Request, next: Next) -> Respon
     if let Some(Logged(words)) = response.extensions().get::<Logged>() {
         app.note(format!("{method} {route} {words}"));
     }
+    response = with_room(&app, response);
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let known = matches!(method, Method::GET | Method::HEAD | Method::POST | Method::PUT);

@@ -4,13 +4,14 @@
 //! no part of the store until a push names it; a pack whose bytes do not hash to its name is not kept; an upload that is too
 //! slow or too long is ended.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{post, put};
@@ -20,12 +21,12 @@ use tokio::time::timeout;
 
 use super::{Gives, Param, Route, id, now, of};
 use crate::object::ObjectId;
-use crate::ops::quarantine::Quarantine;
+use crate::ops::quarantine::{Begun, Quarantine};
 use crate::ops::receive::receive;
 use crate::ops::{ErrorKind, OpError};
 use crate::server::answers::{Current, Push, Pushed, Quarantined};
 use crate::server::app::{Shared, job};
-use crate::server::problem::{Problem, Usable as _};
+use crate::server::problem::{Named, Problem, Usable as _};
 use crate::server::tokens::Scope;
 
 const PACK: Param = Param {
@@ -77,7 +78,7 @@ fn quarantine(app: &Shared) -> Quarantine {
     Quarantine::of(&app.repo)
 }
 
-async fn is_there(State(app): State<Shared>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn is_there(State(app): State<Shared>, Named(name): Named<String>) -> Result<Response, Problem> {
     let id = id(&name)?;
     let path = quarantine(&app).path(id);
     let bytes = tokio::task::spawn_blocking(move || path.metadata().map(|meta| meta.len())).await;
@@ -87,27 +88,30 @@ async fn is_there(State(app): State<Shared>, Path(name): Path<String>) -> Result
     }
 }
 
-async fn bring(State(app): State<Shared>, Path(name): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn bring(
+    State(app): State<Shared>,
+    Named(name): Named<String>,
+    body: Body,
+) -> Result<Response, Problem> {
     let id = id(&name)?;
-    let place = job(&app, move |app| Ok(quarantine(app).begin(id, app.clock)?)).await?;
-    let Some(tmp) = place else {
-        return created(id, quarantine(&app).path(id).metadata().map_or(0, |meta| meta.len()));
-    };
-    let received = take(&app, &tmp, body).await;
-    let outcome = match received {
-        Ok(()) => {
-            let tmp = tmp.clone();
-            job(&app, move |app| Ok(quarantine(app).keep(id, &tmp)?)).await
-        }
-        Err(problem) => Err(problem),
-    };
-    match outcome {
-        Ok(bytes) => created(id, bytes),
-        Err(problem) => {
-            tokio::fs::remove_file(&tmp).await.ok();
-            Err(unverified(problem))
-        }
+    let announced = body.size_hint().lower();
+    if announced > app.limits.pack_bytes_max {
+        return Err(too_long(&app));
     }
+    let place = job(&app, move |app| Ok(quarantine(app).begin(id, announced)?)).await?;
+    let tmp = match place {
+        Begun::There(bytes) => return created(id, bytes),
+        // A client that goes before its end leaves nothing.
+        Begun::At(tmp) => tmp,
+    };
+    take(&app, tmp.path(), body).await?;
+    let bytes = job(&app, move |app| Ok(quarantine(app).keep(id, &tmp)?)).await.map_err(unverified)?;
+    created(id, bytes)
+}
+
+fn too_long(app: &Shared) -> Problem {
+    let message = format!("a pack of more than {} bytes is not taken", app.limits.pack_bytes_max);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message, "send smaller packs")
 }
 
 fn created(id: ObjectId, bytes: u64) -> Result<Response, Problem> {
@@ -116,7 +120,7 @@ fn created(id: ObjectId, bytes: u64) -> Result<Response, Problem> {
 }
 
 /// Writes a body to a file, as long as it keeps coming.
-async fn take(app: &Shared, tmp: &PathBuf, body: Body) -> Result<(), Problem> {
+async fn take(app: &Shared, tmp: &Path, body: Body) -> Result<(), Problem> {
     let cannot = |e: &std::io::Error| Problem::from(OpError::io("write", tmp, e));
     let mut file = tokio::fs::File::create(tmp).await.map_err(|e| cannot(&e))?;
     let mut pieces = body.into_data_stream();
@@ -136,8 +140,7 @@ async fn take(app: &Shared, tmp: &PathBuf, body: Body) -> Result<(), Problem> {
                 total += piece.len() as u64;
                 in_window += piece.len() as u64;
                 if total > limits.pack_bytes_max {
-                    let message = format!("a pack of more than {} bytes is not taken", limits.pack_bytes_max);
-                    return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message, "send smaller packs"));
+                    return Err(too_long(app));
                 }
                 file.write_all(&piece).await.map_err(|e| cannot(&e))?;
             }
@@ -174,16 +177,23 @@ async fn push(
     let outcome = job(&app, move |app| {
         let repo = app.fresh()?;
         let quarantine = quarantine(app);
-        let mut packs = Vec::new();
-        for id in &push.packs {
-            let path = quarantine.path(*id);
-            if !path.exists() {
-                let message = format!("pack {id} is not in quarantine");
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message, "bring it first"));
+        let (mut lent, mut seen) = (Vec::new(), BTreeSet::new());
+        for id in push.packs.iter().filter(|id| seen.insert(**id)) {
+            match quarantine.lend(*id)? {
+                Some(pack) => lent.push(pack),
+                // Another push has brought it meanwhile.
+                None if repo.store().holds_pack(id) => {}
+                None => {
+                    let message = format!("pack {id} is not in quarantine");
+                    return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message, "bring it first"));
+                }
             }
-            packs.push(path);
         }
-        let received = receive(repo, &packs, &push.ref_changes, push.message, &app.clock)?;
+        let packs: Vec<PathBuf> = lent.iter().map(|pack| pack.path().to_owned()).collect();
+        let received = receive(repo, &packs, &push.ref_changes, push.message, &app.clock).map_err(|no| {
+            let problem = Problem::from(no.error);
+            if no.is_senders { unverified(problem) } else { problem }
+        })?;
         quarantine.drop_packs(&push.packs);
         Ok(Pushed { operation: received.operation, objects: received.objects })
     })
@@ -195,7 +205,7 @@ async fn push(
                 let current = current(&app, names).await?;
                 problem.more = Some(serde_json::json!({ "refs": current }));
             }
-            Err(unverified(problem))
+            Err(problem)
         }
     }
 }

@@ -4,8 +4,8 @@
 //! what is named by a revision says so, and sends the client to the root.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,7 +20,8 @@ use crate::ops::{OpError, Silent};
 use crate::server::answers::{DigestAnswer, FileLine, SnapshotAnswer};
 use crate::server::app::{Shared, job};
 use crate::server::body::{Source, Whole, give};
-use crate::server::problem::{Problem, Usable as _};
+use crate::server::problem::{Named, Problem, Usable as _};
+use crate::server::range::Asked;
 use crate::server::tokens::Scope;
 use crate::tree;
 
@@ -138,7 +139,7 @@ async fn find(app: &Shared, root: RootId, dataset: Option<String>) -> Result<(Re
 
 async fn snapshot(
     State(app): State<Shared>,
-    Path(root): Path<String>,
+    Named(root): Named<String>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Which { dataset } = query.usable()?;
@@ -173,9 +174,9 @@ fn format_of(file: &str) -> Result<Format, Problem> {
 
 async fn file(
     State(app): State<Shared>,
-    Path((root, file)): Path<(String, String)>,
+    Named((root, file)): Named<(String, String)>,
     query: Result<Query<Which>, QueryRejection>,
-    asked: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let Which { dataset } = query.usable()?;
     let root = RootId::new(id(&root)?);
@@ -219,7 +220,7 @@ struct OfKey {
 
 async fn proof(
     State(app): State<Shared>,
-    Path(root): Path<String>,
+    Named(root): Named<String>,
     query: Result<Query<OfKey>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let OfKey { key } = query.usable()?;
@@ -232,7 +233,7 @@ async fn proof(
 
 async fn of_revision(
     State(app): State<Shared>,
-    Path((rev, dataset, file)): Path<(String, String, String)>,
+    Named((rev, dataset, file)): Named<(String, String, String)>,
 ) -> Result<Response, Problem> {
     let format = format_of(&file)?;
     let found = job(&app, move |app| {
@@ -250,7 +251,7 @@ async fn of_revision(
     Ok((axum::http::StatusCode::TEMPORARY_REDIRECT, headers).into_response())
 }
 
-async fn by_digest(State(app): State<Shared>, Path(digest): Path<String>) -> Result<Response, Problem> {
+async fn by_digest(State(app): State<Shared>, Named(digest): Named<String>) -> Result<Response, Problem> {
     let digest = id(&digest)?.to_string();
     let asked = digest.clone();
     let root =

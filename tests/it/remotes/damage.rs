@@ -102,10 +102,11 @@ fn a_pack_that_lacks_an_object_is_refused() {
         let (theirs, received) = send(Some(*id));
         match received {
             Ok(_) => drop(theirs.ok(&["verify"])),
-            Err(error) => {
+            Err(refusal) => {
                 refused += 1;
+                let error = refusal.error;
                 assert_eq!(error.kind.as_str(), "damaged", "{error}");
-                assert!(error.message.contains(&id.to_string()), "{error}");
+                assert!(refusal.is_senders && error.message.contains(&id.to_string()), "{error}");
             }
         }
     }

@@ -323,3 +323,54 @@ fn the_page_names_every_route_and_column() {
         assert!(page.contains(path.as_str()), "docs/http.md says nothing of {path}");
     }
 }
+
+#[test]
+fn conditions_and_parts_are_as_the_standard_has_them() {
+    let (bench, server) = small();
+    let root = output(&bench, "main", "exports/sft")["root"].as_str().expect("text").to_owned();
+    let path = format!("/v1/snapshots/{root}/rows.jsonl");
+    let whole = server.get(&path);
+    let (etag, len) = (header(&whole, "etag").to_owned(), header(&whole, "content-length").to_owned());
+    // Parts are GET's alone: HEAD tells of the whole, whatever range it names.
+    for range in ["bytes=0-1", "bytes=99999999-"] {
+        let url = format!("{}{path}", server.url);
+        let head = server.client().head(url).header("range", range).send().expect("an answer");
+        assert_eq!(head.status(), 200, "{range}");
+        assert_eq!(header(&head, "content-length"), len);
+        assert!(head.headers().get("content-range").is_none());
+    }
+    let ask = |headers: &[(&str, &str)]| server.get_with(&path, headers).status().as_u16();
+    assert_eq!(ask(&[("if-match", "\"other\"")]), 412);
+    assert_eq!(ask(&[("if-match", &etag), ("range", "bytes=0-1")]), 206);
+    assert_eq!(ask(&[("if-none-match", "\"a\""), ("if-none-match", &etag)]), 304);
+    let known = server.get_with(&path, &[("if-none-match", &etag)]);
+    assert_eq!(header(&known, "etag"), etag);
+    assert!(known.headers().get("content-length").is_none_or(|said| said == len.as_str()));
+    // A way that is not there says which there are.
+    let posted = server.client().post(format!("{}/v1/refs", server.url)).send().expect("an answer");
+    assert_eq!(posted.status(), 405);
+    assert!(header(&posted, "allow").contains("GET"), "{:?}", posted.headers());
+    // Names that are no text are failures like all others.
+    for path in ["/v1/objects/%ff", "/v1/commits/%ff", "/v1/snapshots/%ff/rows.jsonl", "/v1/ops/x"] {
+        let answer = server.get(path);
+        assert_eq!(answer.status(), 404, "{path}");
+        let body: Value = answer.json().expect("JSON");
+        assert_eq!(body["schema"], "distill.error.v1", "{path}");
+    }
+}
+
+#[test]
+fn unfinished_files_of_a_server_that_died_go_after_a_day() {
+    let bench = Bench::with_runs();
+    let shelf = bench.path().join(".distill/index/snapshots");
+    fs::create_dir_all(&shelf).expect("a folder");
+    let now = std::time::SystemTime::now();
+    for (name, age) in [(".1-old.parquet", 25), (".2-new.parquet", 1)] {
+        let file = fs::File::create(shelf.join(name)).expect("a file");
+        file.set_modified(now - std::time::Duration::from_hours(age)).expect("a time");
+    }
+    let server = Server::start(bench.path(), &[]);
+    let root = output(&bench, "main", "exports/sft")["root"].as_str().expect("text").to_owned();
+    assert_eq!(server.get(&format!("/v1/snapshots/{root}/rows.parquet")).status(), 200);
+    assert!(!shelf.join(".1-old.parquet").exists() && shelf.join(".2-new.parquet").exists());
+}

@@ -115,3 +115,44 @@ fn honest_clients_are_served_beside_rude_ones_while_runs_commit() {
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
     assert!(answered.load(Ordering::Relaxed) > clients as u64 * 4);
 }
+
+/// Long answers that nobody reads and long questions that never end: what they make the server hold has an end.
+#[test]
+fn memory_is_not_for_whoever_asks_for_much_and_takes_nothing() {
+    let bench = Bench::sampled(1200);
+    let server = Server::start(bench.path(), &[]);
+    let row = bench.ok(&["ls", "r1:rag", "-n", "1"])[..64].to_owned();
+    // The longest object that there is, as often as may be asked: eight mebibytes and more.
+    let node = output(&bench, "r1", "exports/rag")["root"].as_str().expect("text").to_owned();
+    let ids: Vec<&str> = (0..4096).map(|n| if n % 2 == 0 { node.as_str() } else { row.as_str() }).collect();
+    let ask = |path: &str, body: &str, len: usize| {
+        let mut stream = TcpStream::connect(server.address()).expect("a connection");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        // The server may have said no already.
+        stream.write_all(body.as_bytes()).ok();
+        stream
+    };
+    let body = serde_json::json!({ "ids": ids }).to_string();
+    let before = server.peak_kib();
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        open.push(ask("/v1/objects/batch", &body, body.len()));
+    }
+    let long = format!("{{\"ids\":[{}", " ".repeat(1_000_000));
+    for _ in 0..100 {
+        open.push(ask("/v1/objects/missing", &long, 1 << 20));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    let peak = server.peak_kib();
+    println!("{} clients that take nothing: from {} MiB to {} MiB", open.len(), before >> 10, peak >> 10);
+    assert!(peak < before + (128 << 10), "{before} KiB, then {peak} KiB");
+    // Honest clients are served all the same.
+    assert_eq!(server.json("/v1/refs")["head"], "heads/main");
+    drop(open);
+    let few = serde_json::json!({ "ids": [node, row] });
+    let whole = server.client().post(format!("{}/v1/objects/batch", server.url)).json(&few).send();
+    assert_eq!(whole.expect("an answer").status(), 200);
+}

@@ -1,6 +1,9 @@
 //! Pushing to a server: packs in quarantine, refs by compare-and-swap, tokens.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -145,4 +148,135 @@ fn a_server_without_writers_takes_nothing() {
     let body = json!({"schema": "distill.push.v1", "packs": [], "ref_changes": []});
     assert!(matches!(push(&server, &body).0, 401 | 403));
     assert!(!bench.path().join(".distill/tmp/quarantine").exists());
+}
+
+/// A pack of `bench` and its id.
+fn a_pack(bench: &Bench) -> (String, Vec<u8>) {
+    let pack = bench.packs().into_iter().next().expect("a pack");
+    let id = pack.file_stem().expect("a name").to_str().expect("text").to_owned();
+    (id, fs::read(&pack).expect("a pack"))
+}
+
+fn quarantined(bench: &Bench) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(bench.path().join(".distill/tmp/quarantine")) else { return Vec::new() };
+    entries.map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Begins to bring a pack of `len` bytes.
+fn begin(server: &Server, id: &str, len: u64) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).expect("a connection");
+    let head = format!(
+        "PUT /v1/quarantine/{id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+#[test]
+fn an_upload_that_breaks_off_leaves_nothing() {
+    let bench = Bench::with_runs();
+    let server = writable(&bench);
+    let (id, bytes) = a_pack(&bench);
+    for part in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        let mut stream = begin(&server, &id, bytes.len() as u64);
+        stream.write_all(&bytes[..part]).expect("sent");
+        let begun = Instant::now();
+        while quarantined(&bench).is_empty() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(quarantined(&bench).len(), 1, "it is being written");
+        drop(stream);
+        let begun = Instant::now();
+        while !quarantined(&bench).is_empty() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(quarantined(&bench).is_empty(), "{:?} after {part} bytes", quarantined(&bench));
+    }
+}
+
+#[test]
+fn a_pack_that_is_announced_too_long_is_refused_before_it_comes() {
+    let bench = Bench::with_runs();
+    let server = writable(&bench);
+    let mut stream = begin(&server, &"0".repeat(64), 3 << 30);
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a limit");
+    let mut answer = vec![0; 512];
+    let taken = stream.read(&mut answer).expect("an answer, though nothing was sent");
+    let answer = String::from_utf8_lossy(&answer[..taken]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(quarantined(&bench).is_empty());
+}
+
+/// What was brought stays until it is taken in: it is not sent twice because the first push came too late.
+#[test]
+fn a_push_that_is_refused_leaves_its_packs_and_one_pack_serves_two_pushes() {
+    let source = Bench::with_runs();
+    let bench = Bench::empty();
+    bench.ok(&["init"]);
+    let server = writable(&bench);
+    let mut ids = Vec::new();
+    for pack in source.packs() {
+        let id = pack.file_stem().expect("a name").to_str().expect("text").to_owned();
+        assert_eq!(put(&server, &id, fs::read(&pack).expect("a pack"), Some(TOKEN)).0, 201);
+        ids.push(id);
+    }
+    let absent = "0".repeat(64);
+    let ask = |packs: &[String], name: &str, new: &str| {
+        let change = json!({"name": name, "old": null, "new": new});
+        push(&server, &json!({"schema": "distill.push.v1", "packs": packs, "ref_changes": [change]}))
+    };
+    // What it names did not come.
+    let (status, answer) = ask(&ids, "heads/wrong", &absent);
+    assert_eq!((status, quarantined(&bench).len()), (422, ids.len()), "{answer}");
+    // Named twice it is taken once.
+    let r1 = source.id("r1");
+    let (status, answer) = ask(&[&ids[..], &ids[..1]].concat(), "heads/first", &r1);
+    assert_eq!(status, 200, "{answer}");
+    assert!(quarantined(&bench).is_empty());
+    // Somebody else brought the same pack, and was told that it is there.
+    let (status, answer) = ask(&ids, "heads/second", &r1);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!((bench.id("first"), bench.id("second")), (r1.clone(), r1));
+    bench.ok(&["verify"]);
+}
+
+#[test]
+fn whose_fault_it_is_is_told_and_not_where_things_lie() {
+    let source = Bench::with_runs();
+    let bench = Bench::empty();
+    bench.ok(&["init"]);
+    let server = writable(&bench);
+    let home = bench.path().to_str().expect("text").to_owned();
+    let junk = b"no pack at all".to_vec();
+    let (_, mut torn) = a_pack(&source);
+    torn[100] ^= 1;
+    for bytes in [junk, torn] {
+        let id = blake3::hash(&bytes).to_string();
+        assert_eq!(put(&server, &id, bytes, Some(TOKEN)).0, 201, "it hashes to its name");
+        let change = json!({"name": "heads/x", "old": null, "new": source.id("r1")});
+        let body = json!({"schema": "distill.push.v1", "packs": [id], "ref_changes": [change]});
+        let (status, answer) = push(&server, &body);
+        assert_eq!((status, &answer["kind"]), (422, &"damaged".into()), "{answer}");
+        let told = answer.to_string();
+        assert!(told.contains(&id) && !told.contains(&home), "{told}");
+    }
+    // A store that is damaged itself does not say that the push is.
+    let bench = Bench::with_runs();
+    let server = writable(&bench);
+    let r1 = bench.id("r1");
+    for pack in bench.packs() {
+        let mut permissions = fs::metadata(&pack).expect("a pack").permissions();
+        #[expect(clippy::permissions_set_readonly_false, reason = "a file of this test")]
+        permissions.set_readonly(false);
+        fs::set_permissions(&pack, permissions).expect("writable");
+        let len = fs::metadata(&pack).expect("a pack").len();
+        let file = fs::File::options().write(true).open(&pack).expect("a pack");
+        let hole = vec![0; usize::try_from(len - 200).expect("small")];
+        std::os::unix::fs::FileExt::write_all_at(&file, &hole, 16).expect("written");
+    }
+    let change = json!({"name": "heads/y", "old": null, "new": r1});
+    let body = json!({"schema": "distill.push.v1", "packs": [], "ref_changes": [change]});
+    let (status, answer) = push(&server, &body);
+    assert_eq!(status, 500, "{answer}");
+    assert_eq!(answer["message"], "stored data is damaged or missing", "{answer}");
 }
