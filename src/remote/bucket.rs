@@ -11,21 +11,29 @@ use super::error::RemoteError;
 /// How many writers race for one name when a bucket is tried.
 pub const RACERS: usize = 8;
 
+/// No object that is read as a whole is longer, in bytes: operations and the marker. Packs are read by ranges.
+pub(super) const GET_BYTES_MAX: u64 = 256 << 20;
+
+/// The refusal of an object that is longer.
+pub(super) fn too_long(place: String, bytes: u64) -> RemoteError {
+    RemoteError::damaged(place, format!("{bytes} bytes are too many"))
+}
+
 /// A place for objects with names, such as a directory or a bucket of an object store.
 pub trait Bucket: Send + Sync {
     /// The place, for people.
     fn place(&self) -> String;
 
-    /// All bytes of `name`; `None` where there is no such object.
+    /// All bytes of `name`; `None` where there is no such object. Not for packs: memory holds all of it.
     ///
     /// # Errors
-    /// When the place cannot be read.
+    /// When the place cannot be read; an object that is longer than any such object is.
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RemoteError>;
 
-    /// These bytes of `name`.
+    /// These bytes of `name`, all of them. Memory is taken for no more than there is.
     ///
     /// # Errors
-    /// [`RemoteError::Gone`] where there is no such object; when the place cannot be read.
+    /// [`RemoteError::Gone`] where there is no such object; when the place cannot be read, or ends before.
     fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, RemoteError>;
 
     /// The length of `name` in bytes; `None` where there is no such object.

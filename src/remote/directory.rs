@@ -6,6 +6,7 @@
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -16,6 +17,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::bucket::Bucket;
+use super::bucket::GET_BYTES_MAX;
+use super::bucket::too_long;
 use super::error::RemoteError;
 use super::peer::unique;
 use crate::base::clock::Clock;
@@ -95,9 +98,9 @@ impl Directory {
     }
 
     /// Removes what pushes left that died a day ago or earlier.
-    pub fn sweep(&self, clock: Clock) {
+    fn sweep(&self) {
         let Ok(entries) = fs::read_dir(self.root.join(TMP)) else { return };
-        let now = u64::try_from(Clock::System.now_ms().max(clock.now_ms())).unwrap_or(0);
+        let now = u64::try_from(Clock::System.now_ms()).unwrap_or(0);
         for entry in entries.flatten() {
             let age = entry
                 .metadata()
@@ -143,8 +146,17 @@ impl Bucket for Directory {
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RemoteError> {
         let path = self.path(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+        let read = File::open(&path).and_then(|file| {
+            let len = file.metadata()?.len();
+            let mut bytes = Vec::new();
+            if len <= GET_BYTES_MAX {
+                file.take(GET_BYTES_MAX).read_to_end(&mut bytes)?;
+            }
+            Ok((len, bytes))
+        });
+        match read {
+            Ok((len, _)) if len > GET_BYTES_MAX => Err(too_long(path.display().to_string(), len)),
+            Ok((_, bytes)) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("read", &path)(error)),
         }
@@ -152,11 +164,18 @@ impl Bucket for Directory {
 
     fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, RemoteError> {
         let path = self.path(name);
-        let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len];
-        let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, range.start));
+        let read = File::open(&path).and_then(|file| {
+            // What others say of a length is held against the file before memory is taken for it.
+            if file.metadata()?.len() < range.end {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes)
+        });
         match read {
-            Ok(()) => Ok(bytes),
+            Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(RemoteError::Gone { place: path.display().to_string() })
             }
@@ -178,6 +197,8 @@ impl Bucket for Directory {
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<bool, RemoteError> {
+        // Short objects are few: one for each push.
+        self.sweep();
         self.put(name, |file| file.write_all(bytes))
     }
 

@@ -1,18 +1,25 @@
 //! Questions to history that may lie partly in a store and partly in packs that just came.
 //!
-//! Rests on commits, whose generation is greater than that of every parent. Invariant: a walk reads a commit once, and none
-//! behind the generation that it asks about.
+//! Rests on commits, whose generation is greater than that of every parent. Invariants: a walk reads a commit once, and none
+//! behind the generation that it asks about; what [`Reached`] says is true of refs, not of what merely lies in a store.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 
+use rustc_hash::FxHashSet;
+
 use super::error::RemoteError;
 use crate::object::CommitId;
+use crate::object::Exists as _;
 use crate::object::Find;
 use crate::object::FindExt as _;
+use crate::object::ObjectId;
 use crate::repo::Commit;
+use crate::repo::Tag;
+use crate::store::Head;
+use crate::store::Store;
 
 /// Reads a commit.
 ///
@@ -57,6 +64,81 @@ impl Queue {
             self.ahead.insert((commit.generation, id));
         }
         Ok(())
+    }
+}
+
+/// The commits that the refs of a store reach, looked for as far back as they are asked about. What a ref reaches is there
+/// with everything that it needs; of another commit in a pack that somebody sent, nobody knows.
+pub(super) struct Reached<'a> {
+    store: &'a Store,
+    /// The values of all refs, and of a detached HEAD.
+    values: FxHashSet<ObjectId>,
+    queue: Option<Queue>,
+}
+
+impl<'a> Reached<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        let mut values: FxHashSet<ObjectId> = store.refs().into_values().collect();
+        if let Head::Detached(id) = store.head() {
+            values.insert(id);
+        }
+        Self { store, values, queue: None }
+    }
+
+    /// Whether a ref reaches the commit `id`.
+    ///
+    /// # Errors
+    /// When it is in the store and is no commit; when history cannot be read.
+    pub(super) fn has(&mut self, id: CommitId) -> Result<bool, RemoteError> {
+        if !self.store.exists(id.object())? {
+            return Ok(false);
+        }
+        let generation = commit(self.store, id)?.generation;
+        if self.values.contains(id.object()) {
+            return Ok(true);
+        }
+        let queue = match &mut self.queue {
+            Some(queue) => queue,
+            none => none.insert(Self::starts(self.store, &self.values)),
+        };
+        while let Some(last) = queue.ahead.last().copied().filter(|(last, _)| *last > generation) {
+            queue.ahead.remove(&last);
+            let parents = queue.loaded.get(&last.1).map(|commit| commit.parents.clone()).unwrap_or_default();
+            for parent in parents {
+                queue.add(self.store, parent)?;
+            }
+        }
+        Ok(queue.loaded.contains_key(&id))
+    }
+
+    /// Whether what a ref of this name and value needs is here for certain.
+    ///
+    /// # Errors
+    /// As [`Self::has`].
+    pub(super) fn has_ref(&mut self, name: &str, id: &ObjectId) -> Result<bool, RemoteError> {
+        if self.values.contains(id) {
+            return Ok(true);
+        }
+        if !self.store.exists(id)? {
+            return Ok(false);
+        }
+        let target = if name.starts_with("tags/") {
+            Tag::parse(id, &self.store.find(id)?)?.target
+        } else {
+            CommitId::new(*id)
+        };
+        self.has(target)
+    }
+
+    /// What the refs name. One that cannot be read reaches nothing, and what it would have reached is looked at anew.
+    fn starts(store: &Store, values: &FxHashSet<ObjectId>) -> Queue {
+        let mut queue = Queue::default();
+        for id in values {
+            let Ok(Some(bytes)) = store.try_find(id) else { continue };
+            let target = Tag::parse(id, &bytes).map_or(CommitId::new(*id), |tag| tag.target);
+            queue.add(store, target).ok();
+        }
+        queue
     }
 }
 

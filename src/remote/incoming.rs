@@ -10,6 +10,7 @@ use std::path::Path;
 use super::closure::Closure;
 use super::closure::Overlay;
 use super::error::RemoteError;
+use super::history::Reached;
 use super::mirror::Mirror;
 use super::mirror::download;
 use super::peer::Peer;
@@ -55,8 +56,9 @@ pub fn fetch(
     let store = repo.store();
     let staging = store.staging()?;
     let mut lacking = Vec::new();
+    let mut reached = Reached::new(store);
     for (name, id) in wants {
-        if !store.exists(id)? {
+        if !reached.has_ref(name, id)? {
             lacking.push((name, id));
         }
     }

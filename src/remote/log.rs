@@ -17,6 +17,7 @@ use super::peer::Committed;
 use super::peer::Intent;
 use super::peer::Peer;
 use super::peer::State;
+use super::peer::is_shared;
 use super::peer::unique;
 use crate::base::fs::write_atomic;
 use crate::object::ObjectId;
@@ -38,8 +39,6 @@ const FORMAT: u64 = 1;
 const OPS: &str = "ops";
 /// An operation whose number is a multiple of this repeats the whole state, so that a newcomer reads this many at most.
 const CHECKPOINT_EVERY: u64 = 32;
-/// No operation is longer, in bytes.
-const OPERATION_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -104,8 +103,18 @@ impl RemoteOperation {
         if operation.to_bytes(place)? != bytes {
             return Err(damaged("not in canonical form".to_owned()));
         }
-        for change in &operation.ref_changes {
-            check_ref_name(&change.name).map_err(|e| damaged(e.to_string()))?;
+        let checkpoint = operation.checkpoint.as_ref();
+        let names = (operation.ref_changes.iter().map(|change| &change.name))
+            .chain(checkpoint.iter().flat_map(|checkpoint| checkpoint.refs.keys()));
+        for name in names {
+            check_ref_name(name).map_err(|e| damaged(e.to_string()))?;
+            if !is_shared(name) {
+                return Err(damaged(format!("{name} is no branch, tag or run")));
+            }
+        }
+        let heads = operation.head.iter().chain(checkpoint.and_then(|checkpoint| checkpoint.head.as_ref()));
+        if let Some(head) = heads.into_iter().find(|head| !head.starts_with("heads/")) {
+            return Err(damaged(format!("{head} is no branch to start on")));
         }
         Ok(operation)
     }
@@ -234,9 +243,6 @@ impl Bucketed {
     fn operation(&self, number: u64) -> Result<Option<(ObjectId, RemoteOperation)>, RemoteError> {
         let place = self.operation_place(number);
         let Some(bytes) = self.bucket.get(&Self::operation_name(number))? else { return Ok(None) };
-        if bytes.len() as u64 > OPERATION_BYTES_MAX {
-            return Err(RemoteError::damaged(place, format!("{} bytes are too many", bytes.len())));
-        }
         let operation = RemoteOperation::parse(&bytes, &place, number)?;
         Ok(Some((ObjectId::of(&bytes), operation)))
     }

@@ -165,7 +165,11 @@ impl<'a> Mirror<'a> {
                 }
                 let (span, _) = reader.block_span(*block).map_err(|error| self.fault(slot, error))?;
                 match own.last_mut() {
-                    Some(last) if span.start >= last.end && span.start - last.end <= GAP_BYTES => {
+                    Some(last)
+                        if span.start >= last.end
+                            && span.start - last.end <= GAP_BYTES
+                            && span.end - last.start <= PIECE_BYTES =>
+                    {
                         last.end = span.end;
                     }
                     _ => own.push(span),
@@ -176,6 +180,10 @@ impl<'a> Mirror<'a> {
         let (peer, dir, tick) = (self.peer, &*self.dir, self.tick);
         let bytes = in_lanes(&spans, |(id, span)| {
             let bytes = peer.read(id, span.clone())?;
+            if bytes.len() as u64 != span.end - span.start {
+                let detail = format!("{} bytes came of {}", bytes.len(), span.end - span.start);
+                return Err(RemoteError::damaged(format!("pack {id} of {}", peer.place()), detail));
+            }
             let path = tail_path(dir, id);
             (File::options().write(true).open(&path))
                 .and_then(|file| file.write_all_at(&bytes, span.start))

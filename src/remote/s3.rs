@@ -21,6 +21,8 @@ use object_store::aws::AmazonS3ConfigKey;
 use tokio::runtime::Runtime;
 
 use super::bucket::Bucket;
+use super::bucket::GET_BYTES_MAX;
+use super::bucket::too_long;
 use super::error::RemoteError;
 use crate::base::causes::causes;
 use crate::base::tls::install_provider;
@@ -124,9 +126,14 @@ impl Bucket for S3 {
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RemoteError> {
         let path = self.path(name);
-        let got = self.runtime.block_on(async { self.store.get(&path).await?.bytes().await });
+        let got = self.runtime.block_on(async {
+            let got = self.store.get(&path).await?;
+            let len = got.meta.size;
+            Ok(if len > GET_BYTES_MAX { Err(len) } else { Ok(got.bytes().await?) })
+        });
         match got {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Ok(Ok(bytes)) => Ok(Some(bytes.to_vec())),
+            Ok(Err(len)) => Err(too_long(format!("{}/{name}", self.place()), len)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("read", name, &error)),
         }
@@ -134,8 +141,13 @@ impl Bucket for S3 {
 
     fn get_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>, RemoteError> {
         let path = self.path(name);
+        let len = range.end.saturating_sub(range.start);
         match self.runtime.block_on(self.store.get_range(&path, range)) {
-            Ok(bytes) => Ok(bytes.to_vec()),
+            Ok(bytes) if bytes.len() as u64 == len => Ok(bytes.to_vec()),
+            Ok(bytes) => {
+                let detail = format!("{} bytes came of {len}", bytes.len());
+                Err(RemoteError::damaged(format!("{}/{name}", self.place()), detail))
+            }
             Err(error) => Err(self.failed("read", name, &error)),
         }
     }

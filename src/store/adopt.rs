@@ -19,6 +19,8 @@ use crate::object::ObjectId;
 
 /// The end of a pack that is asked for first, in bytes: footer, all of the table of a small pack, all of a very small pack.
 pub const TAIL_GUESS: u64 = 64 << 10;
+/// No end of a pack is longer, in bytes: ten times what the fullest pack has. Its length is the other side's to say.
+const TAIL_BYTES_MAX: u64 = 1 << 30;
 
 /// Checks a pack file from elsewhere: its hash (which must be `expected`, where given), footer, table, blocks, and the hash
 /// of every object.
@@ -62,6 +64,9 @@ pub fn plant_tail<E: From<StoreError>>(
         return Err(damaged(format!("{} of its last {} bytes came", tail.len(), len - start)));
     }
     let (header, tail_at) = tail_of(&tail, len).map_err(damaged)?;
+    if len - tail_at > TAIL_BYTES_MAX {
+        return Err(damaged(format!("a table of {} bytes is none that fits a pack", len - tail_at)));
+    }
     if tail_at < start {
         let mut whole = fetch(tail_at..start)?;
         if whole.len() as u64 != start - tail_at {

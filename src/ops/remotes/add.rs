@@ -9,6 +9,7 @@ use crate::base::clock::Clock;
 use crate::object::ObjectId;
 use crate::ops::ErrorKind;
 use crate::ops::OpError;
+use crate::ops::remotes::change_list;
 use crate::ops::remotes::opened;
 use crate::remote::Access;
 use crate::remote::Directory;
@@ -53,14 +54,7 @@ pub fn add(
 ) -> Result<AddReport, OpError> {
     check_name(name)?;
     let place = Place::parse(text)?.from(start)?;
-    let mut remotes = Remotes::load(&repo.dot())?;
-    if remotes.0.contains_key(name) {
-        return Err(OpError::new(
-            ErrorKind::Refused,
-            format!("there is a remote called `{name}` already"),
-            format!("`distill remote remove {name}` takes it off the list, or choose another name"),
-        ));
-    }
+    refuse_known(&Remotes::load(&repo.dot())?, name)?;
     let opened = opened(repo, &place, access)?;
     let (mut is_new, mut is_writable) = (false, None);
     let kind = match &opened {
@@ -90,8 +84,22 @@ pub fn add(
         Opened::Server(_) => "server",
     };
     let state = opened.peer().state()?;
-    remotes.0.insert(name.to_owned(), Remote { place: place.to_string() });
-    remotes.save(&repo.dot())?;
+    change_list(repo, |remotes| {
+        refuse_known(remotes, name)?;
+        remotes.0.insert(name.to_owned(), Remote { place: place.to_string() });
+        Ok(())
+    })?;
     let branches = state.refs.keys().filter(|name| name.starts_with("heads/")).count() as u64;
     Ok(AddReport { name: name.to_owned(), place: place.to_string(), kind, is_new, is_writable, branches })
+}
+
+fn refuse_known(remotes: &Remotes, name: &str) -> Result<(), OpError> {
+    if !remotes.0.contains_key(name) {
+        return Ok(());
+    }
+    Err(OpError::new(
+        ErrorKind::Refused,
+        format!("there is a remote called `{name}` already"),
+        format!("`distill remote remove {name}` takes it off the list, or choose another name"),
+    ))
 }

@@ -73,7 +73,7 @@ pub fn fetch(
     progress: &dyn Progress,
 ) -> Result<FetchReport, OpError> {
     let (name, place) = configured(repo, remote)?;
-    let _lease = lease(repo, &name, "fetch", progress)?;
+    let _lease = lease(repo, &place, "fetch", progress)?;
     repo.store().refresh()?;
     let opened = opened(repo, &place, access)?;
     let (state, fetched) = transfer(repo, opened.peer(), &cache_dir(repo, &place), progress)?;

@@ -1,8 +1,8 @@
 //! Remotes: the same history in another folder, bucket or server, and what goes there and comes from there.
 //!
 //! Rests on `remote` for everything that travels. Invariants: a local ref moves here, in one publish, after all that it needs
-//! has come; what was last seen of a remote's branches stands under `remotes/NAME/`; two commands with one remote in one
-//! repository wait for each other.
+//! has come; what was last seen of a remote's branches stands under `remotes/NAME/`; two commands with one place in one
+//! repository wait for each other, by whatever names they know it.
 
 mod add;
 mod clone;
@@ -96,7 +96,7 @@ pub struct RemoveReport {
 /// When there is none of that name.
 pub fn remove(repo: &Repo, name: &str, clock: Clock) -> Result<RemoveReport, OpError> {
     let (name, place) = configured(repo, Some(name))?;
-    let _lease = lease(repo, &name, "remote remove", &crate::ops::Silent)?;
+    let _lease = lease(repo, &place, "remote remove", &crate::ops::Silent)?;
     repo.store().refresh()?;
     let family = tracking(&name, "");
     let ref_changes: Vec<RefChange> = (repo.store().refs().into_iter())
@@ -114,9 +114,10 @@ pub fn remove(repo: &Repo, name: &str, clock: Clock) -> Result<RemoveReport, OpE
         };
         repo.store().publish(None, request)?;
     }
-    let mut remotes = Remotes::load(&repo.dot())?;
-    remotes.0.remove(&name);
-    remotes.save(&repo.dot())?;
+    change_list(repo, |remotes| {
+        remotes.0.remove(&name);
+        Ok(())
+    })?;
     std::fs::remove_dir_all(cache_dir(repo, &place)).ok();
     Ok(RemoveReport { name, place: place.to_string(), branches })
 }
@@ -160,10 +161,14 @@ pub fn is_configured(dot: &Path, name: &str) -> Result<bool, OpError> {
     Ok(Remotes::load(dot)?.0.contains_key(name))
 }
 
+/// Digits that stand for a place in the names of files.
+fn place_id(place: &Place) -> String {
+    ObjectId::of(place.to_string().as_bytes()).short(16)
+}
+
 /// Where tables and unfinished transfers of a place are kept: a cache.
 fn cache_dir(repo: &Repo, place: &Place) -> PathBuf {
-    let id = ObjectId::of(place.to_string().as_bytes());
-    repo.dot().join("index").join("remotes").join(id.short(16))
+    repo.dot().join("index").join("remotes").join(place_id(place))
 }
 
 fn opened(repo: &Repo, place: &Place, access: &Access) -> Result<Opened, OpError> {
@@ -175,10 +180,19 @@ fn tracking(remote: &str, branch: &str) -> String {
     format!("remotes/{remote}/{branch}")
 }
 
-/// The right to talk to a remote from this repository.
-fn lease(repo: &Repo, name: &str, what: &str, progress: &dyn Progress) -> Result<Lease, OpError> {
+/// Changes the list of remotes, which others may be changing too.
+fn change_list(repo: &Repo, change: impl FnOnce(&mut Remotes) -> Result<(), OpError>) -> Result<(), OpError> {
     let timeout = Duration::from_secs(repo.config().run.lease_timeout_s);
-    Ok(repo.store().lease(&format!("remotes/{name}"), what, timeout, &mut |holder| {
+    let _lease = repo.store().lease("remotes", "a change of the list of remotes", timeout, &mut |_| {})?;
+    let mut remotes = Remotes::load(&repo.dot())?;
+    change(&mut remotes)?;
+    Ok(remotes.save(&repo.dot())?)
+}
+
+/// The right to talk to a place from this repository. What is kept of unfinished transfers is kept by place.
+fn lease(repo: &Repo, place: &Place, what: &str, progress: &dyn Progress) -> Result<Lease, OpError> {
+    let timeout = Duration::from_secs(repo.config().run.lease_timeout_s);
+    Ok(repo.store().lease(&format!("remotes/{}", place_id(place)), what, timeout, &mut |holder| {
         progress.note(&format!("waiting for {holder}"));
     })?)
 }

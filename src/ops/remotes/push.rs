@@ -123,7 +123,7 @@ pub fn push(
         _ => (None, options.names.as_slice()),
     };
     let (remote, place) = configured(repo, remote)?;
-    let _lease = lease(repo, &remote, "push", progress)?;
+    let _lease = lease(repo, &place, "push", progress)?;
     let _hold = hold(repo)?;
     let wants = wanted(repo, options, names)?;
     let opened = opened(repo, &place, access)?;

@@ -4,6 +4,7 @@ mod bucket;
 mod cost;
 mod damage;
 mod death;
+mod hostile;
 mod moving;
 mod race;
 mod repository;
