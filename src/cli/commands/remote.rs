@@ -138,7 +138,7 @@ pub(super) fn run_remote(context: &Context, args: RemoteArgs) -> Result<Outcome,
         Verb::Add(args) => {
             // A remote may be named before the first run.
             let repo = site(&context.start)?.open_or_init().map_err(crate::ops::OpError::from)?;
-            let added = add(&repo, &context.start, &args.name, &args.place, &access(), context.clock)?;
+            let added = add(&repo, &context.start, &args.name, &args.place, &access())?;
             let what = if added.is_new { "new and empty" } else { added.kind };
             let mut text = format!("{} is {} ({what})", visible(&added.name), visible(&added.place));
             if added.branches > 0 {

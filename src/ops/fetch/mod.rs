@@ -164,17 +164,16 @@ fn run(origin: &dyn Origin, options: &FetchOptions, progress: &dyn Progress) -> 
     let part = beside(&file, &format!("{}.part", wanted.root.object().short(16)));
     // Until the file has its name, nobody else writes to what will be it.
     let mut ours = transfer::take_part(&part)?;
-    let arrived = transfer::receive(origin, &wanted, &part, &mut ours, progress)?;
-    let jsonl = match transfer::verify(origin, &wanted, &part, arrived.digests, progress) {
-        Ok(jsonl) => jsonl,
-        Err(error) => {
-            // What is wrong somewhere is of no use to the next attempt.
-            if error.kind == ErrorKind::Damaged {
-                fs::remove_file(&part).ok();
-            }
-            return Err(error);
+    let arrived = transfer::receive(origin, &wanted, &part, &mut ours, progress).and_then(|arrived| {
+        let jsonl = transfer::verify(origin, &wanted, &part, arrived.digests, progress)?;
+        Ok((jsonl, arrived.resumed_from))
+    });
+    let (jsonl, resumed_from) = arrived.inspect_err(|error| {
+        // What is wrong somewhere is of no use to the next attempt.
+        if error.kind == ErrorKind::Damaged {
+            fs::remove_file(&part).ok();
         }
-    };
+    })?;
     let wanted = name_dataset(wanted, &part)?;
     let (ready, digests) = match options.format {
         Format::Parquet => {
@@ -187,7 +186,7 @@ fn run(origin: &dyn Origin, options: &FetchOptions, progress: &dyn Progress) -> 
     name_file(&ready, &file, options.force)?;
     sync_dir(parent(&file)).map_err(|e| OpError::io("sync", parent(&file), &e))?;
     let files = Made { file, jsonl, digests };
-    Ok(report(origin, options, wanted, files, arrived.resumed_from, false))
+    Ok(report(origin, options, wanted, files, resumed_from, false))
 }
 
 struct Made {

@@ -5,12 +5,13 @@
 
 use serde::Serialize;
 
-use crate::base::clock::Clock;
-use crate::object::ObjectId;
 use crate::ops::ErrorKind;
 use crate::ops::OpError;
+use crate::ops::remotes::TRIED;
+use crate::ops::remotes::cache_dir;
 use crate::ops::remotes::change_list;
 use crate::ops::remotes::opened;
+use crate::ops::remotes::try_writers;
 use crate::remote::Access;
 use crate::remote::Directory;
 use crate::remote::Opened;
@@ -19,7 +20,6 @@ use crate::remote::Remote;
 use crate::remote::RemoteError;
 use crate::remote::Remotes;
 use crate::remote::check_name;
-use crate::remote::race;
 use crate::repo::Repo;
 
 /// What became known.
@@ -50,7 +50,6 @@ pub fn add(
     name: &str,
     text: &str,
     access: &Access,
-    clock: Clock,
 ) -> Result<AddReport, OpError> {
     check_name(name)?;
     let place = Place::parse(text)?.from(start)?;
@@ -68,8 +67,9 @@ pub fn add(
                     return Err(RemoteError::NotEmpty { place: place.to_string() }.into());
                 }
             }
-            let token = ObjectId::of(format!("{}{}", clock.now_rfc3339(), std::process::id()).as_bytes());
-            match race(bucketed.bucket(), &token.short(16)) {
+            // What was found of a place that was known before says nothing of what is there now.
+            std::fs::remove_file(cache_dir(repo, &place).join(TRIED)).ok();
+            match try_writers(repo, &place, bucketed) {
                 Ok(()) => {
                     is_new = bucketed.found()?;
                     is_writable = Some(true);

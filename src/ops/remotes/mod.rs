@@ -17,15 +17,20 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::clock::Clock;
+use crate::base::fs::write_atomic;
 use crate::object::ObjectId;
 use crate::ops::ErrorKind;
 use crate::ops::OpError;
 use crate::ops::progress::Progress;
 use crate::remote::Access;
+use crate::remote::Bucketed;
 use crate::remote::Opened;
 use crate::remote::Place;
+use crate::remote::RemoteError;
 use crate::remote::Remotes;
 use crate::remote::open;
+use crate::remote::race;
+use crate::remote::unique;
 use crate::repo::Repo;
 use crate::store::Lease;
 use crate::store::OpRequest;
@@ -47,6 +52,9 @@ pub use push::PushOptions;
 pub use push::PushReport;
 pub use push::PushedRef;
 pub use push::push;
+
+/// Notes among what is kept of a place that its writers were tried.
+const TRIED: &str = "writers-were-tried";
 
 /// The remote that is meant where none is named and there are several.
 const DEFAULT: &str = "origin";
@@ -159,6 +167,19 @@ fn configured(repo: &Repo, name: Option<&str>) -> Result<(String, Place), OpErro
 /// When `remotes.toml` cannot be used.
 pub fn is_configured(dot: &Path, name: &str) -> Result<bool, OpError> {
     Ok(Remotes::load(dot)?.0.contains_key(name))
+}
+
+/// Makes sure that no two pushes to a bucket can undo each other: once for each place and repository, also where somebody else
+/// made it a remote. The bucket may have moved to another store since, or be a copy.
+fn try_writers(repo: &Repo, place: &Place, bucketed: &Bucketed) -> Result<(), RemoteError> {
+    let tried = cache_dir(repo, place).join(TRIED);
+    if tried.exists() {
+        return Ok(());
+    }
+    race(bucketed.bucket(), &unique()[..16])?;
+    // Where it cannot be noted, it is tried again.
+    write_atomic(&tried, b"").ok();
+    Ok(())
 }
 
 /// Digits that stand for a place in the names of files.

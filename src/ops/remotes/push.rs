@@ -21,9 +21,11 @@ use crate::ops::remotes::is_configured;
 use crate::ops::remotes::lease;
 use crate::ops::remotes::opened;
 use crate::ops::remotes::tracking;
+use crate::ops::remotes::try_writers;
 use crate::remote::Access;
 use crate::remote::Committed;
 use crate::remote::Intent;
+use crate::remote::Opened;
 use crate::remote::Outgoing;
 use crate::remote::Peer;
 use crate::remote::RemoteError;
@@ -129,6 +131,9 @@ pub fn push(
     let opened = opened(repo, &place, access)?;
     let peer = opened.peer();
     let state = peer.state()?;
+    if let (Opened::Bucketed(bucketed), false) = (&opened, options.dry_run) {
+        try_writers(repo, &place, bucketed)?;
+    }
     let mut job = Job { repo, remote: &remote, options, changes: Vec::new(), forced: Vec::new() };
     let mut report = PushReport {
         remote: remote.clone(),

@@ -22,6 +22,7 @@ use crate::store_damage::{Random, long};
 struct Server {
     child: Child,
     port: u16,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -31,12 +32,17 @@ impl Drop for Server {
     }
 }
 
-/// Moto's server without threads.
+/// Moto's server without threads. While the file exists, it ignores the condition of a creation, as some stores do.
 const SERVE: &str = "
-import sys
+import os, sys
 from werkzeug.serving import run_simple
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-run_simple('127.0.0.1', int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+moto = DomainDispatcherApplication(create_backend_app)
+def serve(environ, start_response):
+    if os.path.exists(sys.argv[2]):
+        environ.pop('HTTP_IF_NONE_MATCH', None)
+    return moto(environ, start_response)
+run_simple('127.0.0.1', int(sys.argv[1]), serve, threaded=False)
 ";
 
 /// Starts a server with an empty bucket; `None`, and said so, where there is no such Python.
@@ -48,14 +54,16 @@ fn server() -> Option<Server> {
     distill::base::tls::install_provider();
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let folder = tempfile::tempdir().expect("a folder");
     let child = Command::new(python)
         .args(["-c", SERVE, &port.to_string()])
+        .arg(folder.path().join("lenient"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("moto's server starts");
-    let server = Server { child, port };
+    let server = Server { child, port, folder };
     let begun = Instant::now();
     loop {
         match server.ask("PUT", "/bucket") {
@@ -351,4 +359,32 @@ fn a_bucket_that_goes_away_is_told_as_what_it_is() {
     let answer = fetched(&place, &Bench::empty(), &["main:sft"]);
     assert_eq!(answer.status, 4, "{answer:?}");
     assert!(answer.stdout.contains(".pack is missing"), "{answer:?}");
+}
+
+/// A store that lets several writers create one name takes no push, whoever made it known to this repository: a clone was told
+/// where it comes from, and has never tried it.
+#[test]
+fn a_store_that_ignores_the_condition_is_refused_by_whoever_would_write() {
+    let Some(server) = server() else { return };
+    let place = server.place("lenient");
+    let ours = with_runs(&place);
+    place.ok(&ours, &["push"]);
+    let theirs = place.clone();
+    theirs.ok(&["tag", "mine", "-m", "one"]);
+    let lenient = server.folder.path().join("lenient");
+    fs::write(&lenient, "").expect("written");
+    let told = place.fails(1, &theirs, &["push", "mine"]);
+    told.says("let 9 of 9 writers create the same object", "If-None-Match");
+    assert!(place.json(&theirs, &["push", "mine", "--dry-run"])["refs"].is_array(), "to look does no harm");
+    place
+        .fails(1, &Bench::with_runs(), &["remote", "add", "origin", &place.text])
+        .says("9 of 9 writers", "use another store");
+    assert_eq!(place.clone().json("distill.tag_list.v1", &["tag"])["items"], serde_json::json!([]));
+    assert!(server.keys("lenient/probe").is_empty(), "nothing is left of what was tried");
+    // What has been tried is not tried at every push.
+    fs::remove_file(&lenient).expect("removed");
+    place.ok(&theirs, &["push", "mine"]);
+    fs::write(&lenient, "").expect("written");
+    theirs.ok(&["tag", "more", "-m", "one"]);
+    place.ok(&theirs, &["push", "more"]);
 }
