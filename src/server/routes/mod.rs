@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -150,8 +151,13 @@ async fn door(State(app): State<Shared>, request: Request, next: Next) -> Respon
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let mut response = if app.hosts.has(host.or_else(|| request.uri().host())) {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let said = hosts.next().and_then(|host| host.to_str().ok());
+    // An address with a name in it goes before the header, as for a proxy.
+    let host = request.uri().authority().map(Authority::as_str).or(said);
+    let mut response = if hosts.next().is_some() {
+        Problem::new(StatusCode::BAD_REQUEST, "the request names two hosts", "send one `Host`").into_response()
+    } else if app.hosts.has(host) {
         next.run(request).await
     } else {
         let hint = "ask it as localhost or 127.0.0.1, or start it with `--host NAME`";
