@@ -86,7 +86,10 @@ fn operation(route: &Route, content: &Value, body: Option<Value>, problem: &Valu
                 json!({"description": "The part that was asked for", "content": content}),
             );
             responses.insert("304".to_owned(), json!({"description": "The client has it"}));
-            responses.insert("412".to_owned(), json!({"description": "It is not the version that `If-Match` names"}));
+            responses.insert(
+                "412".to_owned(),
+                json!({"description": "It is not the version that `If-Match` names"}),
+            );
             responses.insert("416".to_owned(), json!({"description": "The part lies beyond the end"}));
         }
         _ => {

@@ -156,7 +156,8 @@ async fn door(State(app): State<Shared>, request: Request, next: Next) -> Respon
     // An address with a name in it goes before the header, as for a proxy.
     let host = request.uri().authority().map(Authority::as_str).or(said);
     let mut response = if hosts.next().is_some() {
-        Problem::new(StatusCode::BAD_REQUEST, "the request names two hosts", "send one `Host`").into_response()
+        Problem::new(StatusCode::BAD_REQUEST, "the request names two hosts", "send one `Host`")
+            .into_response()
     } else if app.hosts.has(host) {
         next.run(request).await
     } else {

@@ -1,6 +1,7 @@
 //! `fetch` from a directory, as a user types it.
 
 use std::fs;
+use std::process::Stdio;
 
 use super::Bench;
 
@@ -226,7 +227,10 @@ fn two_commands_do_not_write_one_file() {
     for round in 0..4 {
         fs::remove_file(consumer.path().join("sft.jsonl")).expect("removed");
         let all: Vec<_> = (0..6)
-            .map(|_| consumer.command(&["fetch", place, "v1.0.0:sft"]).spawn().expect("it runs"))
+            .map(|_| {
+                let mut one = consumer.command(&["fetch", place, "v1.0.0:sft"]);
+                one.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
+            })
             .collect();
         let done = all.into_iter().map(|mut one| one.wait().expect("waited for").code());
         let done: Vec<Option<i32>> = done.collect();

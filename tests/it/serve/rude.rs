@@ -133,13 +133,14 @@ fn a_name_that_was_made_to_point_here_reads_nothing() {
     }
     // The name in the address goes before the header, and two headers are none.
     let raw = |request: &str| exchange(&server, request.as_bytes(), Duration::from_secs(5));
-    let answer = raw("GET http://evil.example/v1/refs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let answer =
+        raw("GET http://evil.example/v1/refs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
-    let answer = raw("GET http://localhost/v1/refs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let answer =
+        raw("GET http://localhost/v1/refs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let answer = raw(
-        "GET /v1/refs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
-    );
+    let answer =
+        raw("GET /v1/refs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     let answer = ask("localhost").to_lowercase();
     assert!(!answer.contains("access-control-allow"), "{answer}");
