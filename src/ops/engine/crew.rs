@@ -8,7 +8,7 @@ use crate::ops::engine::edits::{Dataset, Edits};
 use crate::ops::engine::facts::{UnitFact, UnitVerdict};
 use crate::ops::engine::feed::{Chunk, Slot, Work};
 use crate::ops::engine::inputs::{Prefix, ReadUnit, SourceFile};
-use crate::ops::engine::ledger::{Ledger, key_order};
+use crate::ops::engine::ledger::{Ledger, Streams, key_order};
 use crate::ops::engine::maker::{Delivery, deliver};
 use crate::ops::engine::memo::{FileMemo, MemoWriter};
 use crate::ops::engine::pairs::{Pairing, Position, State};
@@ -45,7 +45,7 @@ pub(super) struct Crew<'a, 's> {
     pub(super) plan: &'a Plan<'a>,
     pub(super) context: &'a Context<'a>,
     pub(super) slots: &'a [Slot],
-    pub(super) streams: &'a [&'a str],
+    pub(super) streams: &'a Streams<'a>,
     pub(super) ledger: &'a Mutex<Ledger>,
     pub(super) ordered: &'a Mutex<Ordered<'s>>,
     pub(super) decide: &'a Turnstile,
@@ -159,7 +159,7 @@ impl Crew<'_, '_> {
                     computed.push(worker.compute(source, unit)?);
                 }
                 result.watched = worker.watch.end();
-                let stream = self.stream(source);
+                let stream = self.streams.number(source);
                 in_turn(&mut |ledger| {
                     computed.iter_mut().try_for_each(|unit| ledger.decide(stream, &mut unit.fact))
                 })?;
@@ -202,7 +202,7 @@ impl Crew<'_, '_> {
         result: &mut Outcome,
         in_turn: &InTurn<'_>,
     ) -> Result<(), Option<OpError>> {
-        let stream = self.stream(source);
+        let stream = self.streams.number(source);
         let first = result.first;
         let mut units: Vec<(UnitFact, Option<Computed>)> = Vec::with_capacity(facts.len());
         for (offset, old) in facts.iter().enumerate() {
@@ -279,12 +279,6 @@ impl Crew<'_, '_> {
             flags: UnitFlags::default(),
         };
         Ok(ReadUnit { unit, refused: None })
-    }
-
-    fn stream(&self, source: &SourceFile) -> u32 {
-        let name = source.spec.map_or("", |spec| self.plan.specs[spec].1.stream());
-        let at = self.streams.binary_search(&name).map_or(usize::MAX, |at| at);
-        u32::try_from(at).unwrap_or(u32::MAX)
     }
 
     /// Takes a chunk's result in; called in turn.

@@ -18,7 +18,6 @@ use crate::object::RootId;
 use crate::object::Write;
 use crate::ops::engine::edits::{Dataset, Edits, Lot};
 use crate::ops::engine::pairs::Pairing;
-use crate::ops::engine::pool::thread_count;
 use crate::ops::engine::tally::Tally;
 use crate::ops::error::OpError;
 use crate::ops::fault::Planted;
@@ -29,9 +28,8 @@ const WAITING_BLOCKS: usize = 64;
 /// Datasets that get rows when pairs are made; the others have all of theirs before.
 const OF_PAIRS: [Dataset; 2] = [Dataset::Preference, Dataset::Duplicates];
 
-/// Applies all edits to `bases` and makes the pairs of `pairing`, of which a task has at most so many and which are spoiled by what is planted.
-/// Returns the roots
-/// and the counts of pairs.
+/// Applies all edits to `bases` on so many threads, at least one, and makes the pairs of `pairing`, of which a task has at most so
+/// many and which are spoiled by what is planted. Returns the roots and the counts of pairs.
 ///
 /// # Errors
 /// What is missing, damaged or cannot be written.
@@ -44,7 +42,6 @@ pub(super) fn grow(
     pairing: Option<(Pairing, u32, Option<&Planted>)>,
     staging: &mut Staging,
 ) -> Result<(BTreeMap<String, RootId>, Tally), OpError> {
-    let threads = thread_count(threads);
     let apart = Dataset::ALL.into_iter().filter(|dataset| !OF_PAIRS.contains(dataset));
     let mut lots: Vec<Lot> = apart.map(|dataset| edits.take(dataset, bases, tmp)).collect();
     let (mut roots, mut tally) = (BTreeMap::new(), Tally::default());

@@ -6,9 +6,11 @@
 use std::io;
 
 use crate::ops::engine::facts::{ExportFact, OutputFact, UnitFact, UnitVerdict};
+use crate::ops::engine::inputs::SourceFile;
 use crate::ops::engine::names::Names;
 use crate::ops::engine::prints::{PrintMap, PrintSet};
 use crate::ops::error::{ErrorKind, OpError};
+use crate::pipeline::source::Spec;
 
 /// Everything seen so far. About 85 bytes for each record.
 #[derive(Debug, Default)]
@@ -18,6 +20,29 @@ pub(crate) struct Ledger {
     rag: PrintMap,
     sft: PrintMap,
     names: Names,
+}
+
+/// The streams of some specs by number, which a ledger tells them apart by: several specs may feed one.
+pub(crate) struct Streams<'a> {
+    specs: &'a [(String, Spec)],
+    names: Vec<&'a str>,
+}
+
+impl<'a> Streams<'a> {
+    /// Numbers the streams of `specs`, by their names.
+    pub(crate) fn of(specs: &'a [(String, Spec)]) -> Self {
+        let mut names: Vec<&str> = specs.iter().map(|(_, spec)| spec.stream()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self { specs, names }
+    }
+
+    /// The number of the stream that `file` feeds; one of its own for all that feed none.
+    pub(crate) fn number(&self, file: &SourceFile) -> u32 {
+        let name = file.spec.map(|spec| self.specs[spec].1.stream());
+        let at = name.and_then(|name| self.names.binary_search(&name).ok());
+        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Ledger {

@@ -23,6 +23,7 @@ mod pairs;
 mod pass;
 mod pool;
 mod prints;
+mod rejudge;
 mod removals;
 mod rework;
 mod sabotage;

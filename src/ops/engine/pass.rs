@@ -17,7 +17,7 @@ use crate::ops::engine::edits::{Dataset, Edits};
 use crate::ops::engine::feed::{Chunk, Stamps, feed, slots};
 use crate::ops::engine::grow::grow;
 use crate::ops::engine::inputs::{Prefix, ReadUnit, SourceFile, read_units};
-use crate::ops::engine::ledger::Ledger;
+use crate::ops::engine::ledger::{Ledger, Streams};
 use crate::ops::engine::maker::Wanted;
 use crate::ops::engine::memo::{MEMO_VERSION, MemoReader, MemoWriter};
 use crate::ops::engine::pairs::Pairing;
@@ -100,7 +100,8 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     let memo_reader = known.and_then(|(_, key)| MemoReader::open(&plan.index_dir, key));
     let incremental = memo_reader.is_some();
     let mut slots = slots(&plan.files, memo_reader.as_ref().map_or(&[][..], MemoReader::files));
-    if thread_count(plan.threads) > 1 && fault::has(plan.planted.as_ref(), Fault::OrderByThreads) {
+    let threads = thread_count(plan.threads);
+    if threads > 1 && fault::has(plan.planted.as_ref(), Fault::OrderByThreads) {
         slots.reverse();
     }
     let (lookups, joined) = load_lookups(plan.specs, &plan.files, plan.stored.as_ref())?;
@@ -116,9 +117,7 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
         wanted: plan.wanted,
         planted: plan.planted.as_ref(),
     };
-    let mut streams: Vec<&str> = plan.specs.iter().map(|(_, spec)| spec.stream()).collect();
-    streams.sort_unstable();
-    streams.dedup();
+    let streams = Streams::of(plan.specs);
     let ordered = Mutex::new(Ordered {
         staging,
         edits: Edits::new(&plan.tmp_dir),
@@ -132,7 +131,6 @@ pub(crate) fn run(plan: &Plan<'_>, staging: &mut Staging) -> Result<Made, OpErro
     let ledger = Mutex::new(Ledger::default());
     let (decide, deliver) = (Turnstile::default(), Turnstile::default());
     let stop = AtomicBool::new(false);
-    let threads = thread_count(plan.threads);
     let (sender, receiver) = sync_channel::<Chunk>(threads * 2);
     let receiver = Mutex::new(receiver);
     let total = plan.files.iter().filter_map(|f| std::fs::metadata(&f.path).ok()).map(|m| m.len()).sum();
