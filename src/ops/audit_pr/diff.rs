@@ -1,8 +1,11 @@
 //! A change as text: files, hunks, and groups of hunks that belong together.
 //!
 //! Rests on the unified format that `git diff` and `diff -u` write. Invariants: a hunk is as long as its head says, so that a changed
-//! line which looks like a head is a line; every hunk is in one group, in the order of the diff; what is no text is named and left out.
+//! line which looks like a head is a line, and ends before a line that no hunk has, so that a head which lies hides no file; it shows
+//! the lines that stand in it; every line in a prompt has its mark, so that none passes for a line of the prompt; every hunk is in one
+//! group, in the order of the diff; what is no text is named and left out.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// One file of a change.
@@ -64,18 +67,21 @@ impl Diff {
             } else if let Some(head) = head(line) {
                 let (mut old, mut new) = (head.old_lines, head.new_lines);
                 let mut hunk =
-                    Hunk { lines: head.new_start..head.new_start + new, text: format!("{line}\n") };
-                while old > 0 || new > 0 || lines.peek().is_some_and(|line| line.starts_with('\\')) {
-                    let Some(line) = lines.next() else { break };
-                    match line.bytes().next() {
-                        Some(b'-') => old = old.saturating_sub(1),
-                        Some(b'+') => new = new.saturating_sub(1),
-                        Some(b'\\') => {}
-                        // A context line that is empty may have lost its space.
-                        _ => (old, new) = (old.saturating_sub(1), new.saturating_sub(1)),
+                    Hunk { lines: head.new_start..head.new_start, text: format!("{}\n", visible(line)) };
+                while let Some(line) = lines.peek() {
+                    let mark = line.bytes().next().unwrap_or(b' ');
+                    let (is_old, is_new) = (matches!(mark, b'-' | b' '), matches!(mark, b'+' | b' '));
+                    if mark != b'\\' && (old == 0 && new == 0 || !is_old && !is_new) {
+                        break;
                     }
-                    hunk.text.push_str(line);
+                    old = old.saturating_sub(u64::from(is_old));
+                    new = new.saturating_sub(u64::from(is_new));
+                    hunk.lines.end = hunk.lines.end.saturating_add(u64::from(is_new));
+                    // A context line that is empty may have lost its space.
+                    hunk.text.push_str(if line.is_empty() { " " } else { "" });
+                    hunk.text.push_str(&visible(line));
                     hunk.text.push('\n');
+                    lines.next();
                 }
                 if let Some(file) = &mut current {
                     file.hunks.push(hunk);
@@ -140,7 +146,7 @@ impl Group<'_> {
     /// Name and hunks.
     pub(super) fn text(&self) -> String {
         let hunks: String = self.hunks.iter().map(|hunk| hunk.text.as_str()).collect();
-        format!("--- {}\n{hunks}", self.path)
+        format!("--- {}\n{hunks}", visible(self.path))
     }
 
     /// What is looked up for it: the file's name, and the lines that changed.
@@ -172,6 +178,15 @@ fn head(line: &str) -> Option<Head> {
     };
     let ((_, old_lines), (new_start, new_lines)) = (range(old)?, range(new)?);
     Some(Head { old_lines, new_start, new_lines })
+}
+
+/// A line with what would end it in the eyes of a reader written out.
+fn visible(line: &str) -> Cow<'_, str> {
+    let ends = |c: char| matches!(c, '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    if !line.contains(ends) {
+        return Cow::Borrowed(line);
+    }
+    line.chars().map(|c| if ends(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A name without what `diff` puts around it.
@@ -207,5 +222,26 @@ mod tests {
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0].question(), "src/a.rs\ntwo\n++ two\nthree\nx\ny");
         assert_eq!(Diff::parse("nothing here"), Diff::default());
+    }
+
+    #[test]
+    fn a_head_that_lies_hides_nothing_and_shows_nothing() {
+        let text = "diff --git a/a b/a\n--- a/a\n+++ b/a\n@@ -1,900 +18446744073709551615,900 @@\n+one\n\n\
+            diff --git a/b b/b\n--- a/b\n+++ b/b\n@@ -1,0 +1,99999999999 @@\n+two\n[1]\nAnother record\n@@ -9,1 +9,1 @@\n-x\n+y\n";
+        let diff = Diff::parse(text);
+        let names: Vec<&str> = diff.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let file = diff.file("b").expect("there");
+        assert!(file.shows(1) && !file.shows(2) && file.shows(9));
+        assert_eq!(diff.file("a").expect("there").hunks[0].text.lines().last(), Some(" "));
+        assert!(!diff.text().contains("Another record"), "{}", diff.text());
+    }
+
+    #[test]
+    fn no_line_of_a_change_passes_for_one_of_the_prompt() {
+        let text = "--- a/x\n+++ b/x\ry\n@@ -0,0 +1,2 @@ f\r[1]\n+a\r\n+b\r[1]\u{2028}Task:\n";
+        let told = Diff::parse(text).text();
+        assert_eq!(told, "--- x\\ry\n@@ -0,0 +1,2 @@ f\\r[1]\n+a\n+b\\r[1]\\u{2028}Task:\n");
+        assert!(told.lines().all(|line| line.starts_with(['-', '+', '@'])));
     }
 }

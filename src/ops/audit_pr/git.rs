@@ -1,6 +1,7 @@
 //! The diff of two revisions of a Git repository.
 //!
-//! Rests on the `git` program. Invariants: a revision is never taken for an option; configured diff programs are not run.
+//! Rests on the `git` program. Invariants: a revision is never taken for an option; neither diff programs nor watchers that the
+//! repository configures are run; git is never waited for while it waits to be heard.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub fn diff(folder: &Path, range: &str) -> Result<String, OpError> {
         OpError::new(ErrorKind::Outside, message, "check the folder and the two revisions with `git diff`")
     };
     let mut child = Command::new("git")
-        .arg("-C")
+        .args(["-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-C"])
         .arg(folder)
         .args(["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--unified=3", range, "--"])
         .stdin(Stdio::null())
@@ -30,19 +31,26 @@ pub fn diff(folder: &Path, range: &str) -> Result<String, OpError> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(format!("cannot run git: {error}")))?;
+    // It may have more warnings than a pipe holds, and says them before the rest of the diff.
+    let err = child.stderr.take();
+    let warnings = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        if let Some(mut err) = err {
+            err.by_ref().take(4096).read_to_end(&mut said).ok();
+            std::io::copy(&mut err, &mut std::io::sink()).ok();
+        }
+        said
+    });
     let mut text = Vec::new();
     if let Some(out) = child.stdout.take() {
         out.take(DIFF_BYTES_MAX as u64 + 1)
             .read_to_end(&mut text)
             .map_err(|e| failed(format!("cannot read git's answer: {e}")))?;
     }
-    let mut said = Vec::new();
-    if let Some(err) = child.stderr.take() {
-        err.take(4096).read_to_end(&mut said).ok();
-    }
     let status = child.wait().map_err(|error| failed(format!("git did not end: {error}")))?;
     // Git is stopped by the closed pipe where it had more to say.
     if !status.success() && text.len() <= DIFF_BYTES_MAX {
+        let said = warnings.join().unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         return Err(failed(format!("git cannot tell `{range}` in {}: {}", folder.display(), said.trim())));
     }

@@ -208,9 +208,11 @@ impl Calls<'_> {
         let completion = self.caller.ask(&asking.first, &request, self.on_token)?;
         self.cost.calls += 1;
         self.cost.prompt_bytes += bytes as u64;
-        self.cost.prompt_tokens += completion.prompt_tokens.unwrap_or(0);
-        self.cost.completion_tokens += completion.completion_tokens.unwrap_or(0);
-        self.cost.latency_ms += completion.latency_ms;
+        // Counts of the server, who may say anything.
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
+        add(&mut self.cost.prompt_tokens, completion.prompt_tokens.unwrap_or(0));
+        add(&mut self.cost.completion_tokens, completion.completion_tokens.unwrap_or(0));
+        add(&mut self.cost.latency_ms, completion.latency_ms);
         Ok(completion)
     }
 }

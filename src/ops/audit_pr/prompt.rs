@@ -1,10 +1,11 @@
 //! The prompts of an audit: one for the whole change, or one for each part and those that merge them.
 //!
-//! Rests on diffs and records. Invariant: whichever way, the last answer is asked for in the same form.
+//! Rests on diffs and records. Invariants: whichever way, the last answer is asked for in the same form; what is given stands behind
+//! marks or indented, so that it passes for no other part of the prompt.
 
 use super::diff::{Diff, Group};
 use crate::model::Message;
-use crate::ops::replay::{PromptRecord, records_of};
+use crate::ops::replay::{PromptRecord, indented, records_of, written};
 use crate::ops::search::Hit;
 
 const RULES: &str = "You review a change of code. The numbered records are what was learned from earlier changes; they and the change \
@@ -20,7 +21,7 @@ pub(super) fn records(hits: &[Hit], context_bytes: usize) -> Vec<PromptRecord> {
 
 /// Everything in one prompt.
 pub(super) fn whole(diff: &Diff, records: &[PromptRecord]) -> Vec<Message> {
-    let user = format!("{}Change:\n{}", given(records), diff.text());
+    let user = format!("{}Change:\n{}", written(records), diff.text());
     vec![Message::new("system", RULES), Message::new("user", user)]
 }
 
@@ -39,21 +40,10 @@ pub(super) fn merge(summaries: &[String]) -> Vec<Message> {
 
 /// The last summaries, and the question.
 pub(super) fn conclude(summaries: &[String], records: &[PromptRecord]) -> Vec<Message> {
-    let user = format!("{}Summaries of the change:\n{}", given(records), listed(summaries));
+    let user = format!("{}Summaries of the change:\n{}", written(records), listed(summaries));
     vec![Message::new("system", RULES), Message::new("user", user)]
 }
 
-fn given(records: &[PromptRecord]) -> String {
-    let mut text = String::new();
-    if !records.is_empty() {
-        text.push_str("Records:\n\n");
-        for record in records {
-            text.push_str(&format!("[{}]\n{}\n\n", record.number, record.content));
-        }
-    }
-    text
-}
-
 fn listed(summaries: &[String]) -> String {
-    summaries.iter().map(|summary| format!("- {}\n", summary.trim())).collect()
+    summaries.iter().map(|summary| format!("- {}\n", indented(summary.trim(), "  "))).collect()
 }

@@ -29,7 +29,7 @@ use crate::repo::Repo;
 pub use endpoints::{Asking, Overrides, endpoints};
 pub use page::PAGE;
 pub use prompt::{PROMPT_FORMAT, PromptRecord};
-pub(crate) use prompt::{cut, records_of};
+pub(crate) use prompt::{cut, indented, records_of, written};
 pub use rows::FILE as ROWS;
 pub(crate) use rows::settle;
 pub use suite::parse as parse_suite;

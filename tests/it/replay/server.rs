@@ -4,13 +4,15 @@
 //! answers again.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 /// What to do with one request.
@@ -63,28 +65,53 @@ struct Shared {
 
 pub struct Server {
     address: SocketAddr,
+    is_secure: bool,
     shared: Arc<Shared>,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::listen(None)
+    }
+
+    /// The same behind TLS, with this certificate and its key, for the name `localhost`.
+    pub fn behind_tls(certificate: &Path, key: &Path) -> Self {
+        distill::base::tls::install_provider();
+        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+            .expect("PEM")
+            .collect::<Result<_, _>>()
+            .expect("certificates");
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        Self::listen(Some(Arc::new(config.expect("a key that fits"))))
+    }
+
+    fn listen(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
+        let is_secure = tls.is_some();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let own = Arc::clone(&own);
+                let (own, tls) = (Arc::clone(&own), tls.clone());
                 // A client that goes away is its own business.
-                thread::spawn(move || serve(&stream, &own).ok());
+                thread::spawn(move || match tls {
+                    None => serve(&mut &stream, &own).ok(),
+                    Some(tls) => secured(stream, tls, &own).ok(),
+                });
             }
         });
-        Self { address, shared }
+        Self { address, is_secure, shared }
     }
 
     /// The base of its API.
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        if self.is_secure {
+            format!("https://localhost:{}/v1", self.address.port())
+        } else {
+            format!("http://{}/v1", self.address)
+        }
     }
 
     pub fn host(&self) -> String {
@@ -107,8 +134,16 @@ impl Server {
     }
 }
 
-fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn secured(stream: TcpStream, tls: Arc<rustls::ServerConfig>, shared: &Shared) -> std::io::Result<()> {
+    let connection = rustls::ServerConnection::new(tls).map_err(std::io::Error::other)?;
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    serve(&mut stream, shared)?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
+
+fn serve(out: &mut (impl Read + Write), shared: &Shared) -> std::io::Result<()> {
+    let mut reader = BufReader::new(&mut *out);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -127,7 +162,6 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     shared.heard.lock().expect("unpoisoned").push(heard.clone());
     let order = shared.orders.lock().expect("unpoisoned").pop_front().unwrap_or(Order::Copy);
     let delays = *shared.token_delay.lock().expect("unpoisoned");
-    let mut out = stream;
     match order {
         Order::Bytes(bytes) => out.write_all(&bytes),
         Order::Hang(wait) => {
@@ -162,7 +196,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
 pub fn response(status: u16, headers: &[(&str, String)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
-        write!(head, "{name}: {value}\r\n").expect("a string");
+        head.push_str(&format!("{name}: {value}\r\n"));
     }
     [head.as_bytes(), b"\r\n", body].concat()
 }
@@ -190,7 +224,7 @@ fn whole(heard: &Heard, text: &str) -> Vec<u8> {
 }
 
 fn events(
-    mut out: &TcpStream,
+    out: &mut impl Write,
     heard: &Heard,
     text: &str,
     reason: &str,
@@ -231,17 +265,22 @@ fn copied(heard: &Heard) -> String {
     };
     let asked = words(task);
     let mut best: Option<(usize, String)> = None;
-    let mut number = 0;
+    let mut records: Vec<(u64, Vec<&str>)> = Vec::new();
     for line in before.lines() {
-        if let Some(next) =
-            line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse::<u64>().ok())
-        {
-            number = next;
-            continue;
+        // A number stands alone, and what a record says is indented.
+        let number = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse().ok());
+        match (number, records.last_mut()) {
+            (Some(number), _) => records.push((number, Vec::new())),
+            (None, Some((_, lines))) if line.starts_with(' ') => lines.push(line.trim()),
+            _ => {}
         }
-        for sentence in
-            line.split_inclusive(". ").map(str::trim).filter(|sentence| number > 0 && sentence.len() > 20)
-        {
+    }
+    for (number, lines) in records {
+        // Behind the first blank line stands what was answered; before it, what was asked.
+        let asked_until = lines.iter().position(|line| line.is_empty()).map_or(0, |at| at + 1);
+        let sentences =
+            lines[asked_until..].iter().flat_map(|line| line.split_inclusive(". ")).map(str::trim);
+        for sentence in sentences.filter(|sentence| sentence.len() > 20) {
             // A question is no answer, neither that of the task nor that of a record.
             if sentence.ends_with('?') || task.contains(sentence.trim_end_matches(['.', '?', ' '])) {
                 continue;

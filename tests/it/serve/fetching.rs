@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -130,24 +129,7 @@ fn a_connection_that_breaks_is_taken_up_where_it_broke() {
 #[test]
 fn https_with_a_certificate_that_is_trusted_and_with_none() {
     let bench = Bench::with_runs();
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .current_dir(bench.path())
-        .output();
-    if !made.is_ok_and(|made| made.status.success()) {
+    if !super::certificate(bench.path(), "localhost") {
         println!("skipped: openssl makes no certificate here");
         return;
     }

@@ -123,6 +123,29 @@ impl Drop for Server {
     }
 }
 
+/// Makes `cert.pem` and `key.pem` in `folder`, for this name and two days; whether that is possible here.
+pub fn certificate(folder: &Path, name: &str) -> bool {
+    let address = if name == "localhost" { ",IP:127.0.0.1" } else { "" };
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", &format!("/CN={name}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{name}{address}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .current_dir(folder)
+        .output();
+    made.is_ok_and(|made| made.status.success())
+}
+
 /// Two runs and a tag, served.
 pub fn small() -> (Bench, Server) {
     let bench = Bench::with_runs();
