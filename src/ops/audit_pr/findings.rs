@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diff::Diff;
 use crate::ops::replay::PromptRecord;
-use crate::pipeline::answer::{self, Asked, Claim, Format};
+use crate::pipeline::answer::{self, Asked, Claim, Format, Given};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,10 +70,20 @@ struct Said {
     records: Vec<u64>,
 }
 
+/// So many findings of an answer are looked at: of more, nobody reads the rest.
+const FINDINGS_MAX: usize = 200;
+
 /// Reads the findings of an answer and judges them; `None` where it is not of the form that was asked for.
 pub(super) fn read(answer: &str, diff: &Diff, records: &[PromptRecord]) -> Option<Vec<Finding>> {
     let said: Answer = serde_json::from_str(answer::unfenced(answer)).ok()?;
-    Some(said.findings.into_iter().map(|said| judge(said, diff, records)).collect())
+    let mut findings = Vec::new();
+    for said in said.findings {
+        if findings.len() == FINDINGS_MAX {
+            return None;
+        }
+        findings.push(judge(said, diff, records));
+    }
+    Some(findings)
 }
 
 fn judge(said: Said, diff: &Diff, records: &[PromptRecord]) -> Finding {
@@ -88,10 +98,12 @@ fn judge(said: Said, diff: &Diff, records: &[PromptRecord]) -> Finding {
     }
     let around = file.map(super::diff::FileDiff::text).unwrap_or_default();
     let task = format!("{} {around}", said.line.map_or_else(String::new, |line| line.to_string()));
-    let texts: Vec<&str> = records.iter().map(|record| record.content.as_str()).collect();
+    // A finding is no answer to a question.
+    let records: Vec<Given<'_>> =
+        records.iter().map(|record| Given { question: "", text: &record.content }).collect();
     // What is cited beside the text counts as cited in it.
     let cites: String = said.records.iter().map(|number| format!(" [{number}]")).collect();
-    let asked = Asked { task: &task, format: Format::Text, records: &texts, cut_short: false };
+    let asked = Asked { task: &task, format: Format::Text, records: &records, cut_short: false };
     let judgement = answer::judge(&format!("{}{cites}", said.text), &asked);
     if said.text.trim().is_empty() {
         doubts.push("it says nothing".to_owned());

@@ -11,7 +11,7 @@ use crate::ops::error::OpError;
 use crate::ops::replay::prompt::{Prompt, object, prompt};
 use crate::ops::replay::{Arm, Listener, Options, Task};
 use crate::ops::search::{Filter, Hit, Searcher};
-use crate::pipeline::answer::{self, Asked, Judgement};
+use crate::pipeline::answer::{self, Asked, Given, Judgement};
 use crate::record::{EvidenceRecord, ExchangeRole, Record as _};
 use crate::repo::Repo;
 
@@ -76,7 +76,8 @@ pub(super) fn one(
     };
     let asking = &options.asking;
     let prompt = prompt(task, &hits, asking.context_bytes)?;
-    let synthetic_depth = 1 + depth(repo, &hits)?;
+    let behind = behind(repo, &hits)?;
+    let synthetic_depth = 1 + behind.depth;
     let mut answers = Vec::new();
     let second = asking.escalation.as_ref().map(|endpoint| (ExchangeRole::Escalation, endpoint));
     for (role, endpoint) in std::iter::once((ExchangeRole::First, &asking.first)).chain(second) {
@@ -87,7 +88,7 @@ pub(super) fn one(
         };
         listener.asked(task, arm, endpoint);
         let completion = caller.ask(endpoint, &request, &mut |token| listener.token(token))?;
-        let answered = judged(task, &prompt, role, endpoint, completion)?;
+        let answered = judged(task, &prompt, &behind.questions, role, endpoint, completion)?;
         listener.judged(&answered.judgement);
         let passes = answered.judgement.passes();
         answers.push(answered);
@@ -101,15 +102,18 @@ pub(super) fn one(
 fn judged(
     task: &Task,
     prompt: &Prompt,
+    questions: &[String],
     role: ExchangeRole,
     endpoint: &Endpoint,
     completion: Completion,
 ) -> Result<Answered, OpError> {
-    let texts: Vec<&str> = prompt.records.iter().map(|record| record.content.as_str()).collect();
+    let records = prompt.records.iter().zip(questions);
+    let records: Vec<Given<'_>> =
+        records.map(|(record, question)| Given { question, text: &record.content }).collect();
     let asked = Asked {
         task: &task.text,
         format: task.format,
-        records: &texts,
+        records: &records,
         cut_short: completion.finish_reason.as_deref() == Some("length"),
     };
     let judgement = answer::judge(&completion.text, &asked);
@@ -129,12 +133,20 @@ fn judged(
     Ok(Answered { role, provider, model, completion, judgement, bytes, id })
 }
 
-/// The most generations of model output behind any of the records.
-fn depth(repo: &Repo, hits: &[Hit]) -> Result<u64, OpError> {
-    let mut most = 0;
+/// What lies behind the records of a prompt.
+struct Behind {
+    /// The most generations of model output behind any of them.
+    depth: u64,
+    /// What each was made for.
+    questions: Vec<String>,
+}
+
+fn behind(repo: &Repo, hits: &[Hit]) -> Result<Behind, OpError> {
+    let mut behind = Behind { depth: 0, questions: Vec::new() };
     for hit in hits {
         let evidence = EvidenceRecord::parse(&repo.store().find(&hit.row.evidence_id)?)?;
-        most = most.max(evidence.synthetic_depth);
+        behind.depth = behind.depth.max(evidence.synthetic_depth);
+        behind.questions.push(evidence.instruction.unwrap_or_default());
     }
-    Ok(most)
+    Ok(behind)
 }

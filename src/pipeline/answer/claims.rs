@@ -65,8 +65,30 @@ pub(super) struct Found {
     pub cited: Vec<Cited>,
 }
 
+impl Found {
+    /// `answer` with spaces in the place of citations.
+    pub(super) fn without_citations(&self, answer: &str) -> String {
+        let mut text = String::with_capacity(answer.len());
+        let mut at = 0;
+        for (_, (start, end)) in &self.cited {
+            // One place may cite several records.
+            if *start >= at {
+                text.push_str(&answer[at..*start]);
+                text.push(' ');
+                at = *end;
+            }
+        }
+        text.push_str(&answer[at..]);
+        text
+    }
+}
+
 /// The longest quoted string; a quote that does not end within it is none.
-const QUOTE_BYTES_MAX: usize = 400;
+const QUOTE_BYTES_MAX: usize = 2000;
+/// The longest one in marks that are also apostrophes.
+const SINGLE_QUOTE_BYTES_MAX: usize = 400;
+/// The longest name of a language behind a fence.
+const LANGUAGE_BYTES_MAX: usize = 20;
 
 /// Finds all claims, in the order of the answer.
 pub(super) fn find(answer: &str, format: Format) -> Found {
@@ -77,10 +99,10 @@ pub(super) fn find(answer: &str, format: Format) -> Found {
     while let Some(c) = answer[at..].chars().next() {
         let rest = &answer[at..];
         if first_of_line {
-            if rest.trim_start_matches([' ', '\t']).starts_with("```") {
+            if let Some(len) = fence(rest) {
                 in_fence = !in_fence;
-                // What stands on the line of a fence names a language.
-                at += rest.find('\n').map_or(rest.len(), |end| end + 1);
+                at += len;
+                first_of_line = false;
                 continue;
             }
             let mark = list_mark(rest);
@@ -91,7 +113,7 @@ pub(super) fn find(answer: &str, format: Format) -> Found {
             }
         }
         first_of_line = c == '\n';
-        if let Some((numbers, len)) = citation(rest) {
+        if let Some((numbers, len)) = citation(rest).filter(|_| !in_fence || !is_index(answer, at)) {
             found.cited.extend(numbers.into_iter().map(|number| (number, (at, at + len))));
             at += len;
         } else if let Some((open, len)) = quoted(answer, at, in_fence, format) {
@@ -151,9 +173,41 @@ fn list_mark(line: &str) -> usize {
     if is_mark { indent + open + digits + 1 } else { 0 }
 }
 
+/// The length of a fence at the beginning of a line, with the language that it names. More than one word is no language: whatever
+/// stands there is looked at like the rest.
+fn fence(line: &str) -> Option<usize> {
+    let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+    let marks = line[indent..].bytes().take_while(|b| *b == b'`').count();
+    if marks < 3 {
+        return None;
+    }
+    let behind = &line[indent + marks..];
+    let end = behind.find('\n').unwrap_or(behind.len());
+    let language = behind[..end].trim();
+    if language.contains('`') {
+        return None;
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '#' | '.');
+    let is_language = language.len() <= LANGUAGE_BYTES_MAX && language.chars().all(is_word);
+    // Up to the line feed, which begins the next line.
+    let named = if is_language { end } else { 0 };
+    Some(indent + marks + named)
+}
+
+/// Whether a bracket stands behind a name: in code, `row[1]` is no citation.
+fn is_index(answer: &str, at: usize) -> bool {
+    answer[..at].ends_with(|c: char| is_word_char(c) || matches!(c, ')' | ']'))
+}
+
+/// The beginning of a text, of about so many bytes.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 /// `[2]`, `[1, 3]`: the numbers, and the length.
 fn citation(rest: &str) -> Option<(Vec<u64>, usize)> {
-    let inner = rest.strip_prefix('[')?;
+    let inner = beginning(rest.strip_prefix('[')?, 41);
     let end = inner.find(']').filter(|end| *end <= 40)?;
     let numbers =
         inner[..end].split([',', ';']).map(|part| part.trim().trim_start_matches('#').parse::<u64>());
@@ -187,17 +241,19 @@ fn quoted(answer: &str, at: usize, in_fence: bool, format: Format) -> Option<(us
         }
         _ => true,
     };
-    let inner = &rest[width..];
+    let most = if matches!(open, '\'' | '\u{2018}') { SINGLE_QUOTE_BYTES_MAX } else { QUOTE_BYTES_MAX };
+    // Not a byte more is looked at: each mark of an answer may open one.
+    let inner = beginning(&rest[width..], most + close.len_utf8());
     if !may_open || inner.starts_with(|c: char| c.is_whitespace()) && open != '`' {
         return None;
     }
     let mut from = 0;
     loop {
         let end = from + inner[from..].find(close)?;
-        if end > QUOTE_BYTES_MAX || inner[..end].contains("\n\n") {
+        if end > most || inner[..end].contains("\n\n") {
             return None;
         }
-        let behind = inner[end + close.len_utf8()..].chars().next();
+        let behind = rest[width + end + close.len_utf8()..].chars().next();
         let is_apostrophe = matches!(close, '\'' | '\u{2019}') && behind.is_some_and(is_word_char);
         if !is_apostrophe {
             // Marks of one width on both sides, so that the caller can cut them off.
@@ -420,6 +476,36 @@ mod tests {
         assert_eq!(numbers, [1, 2, 3, 4]);
         let texts: Vec<&str> = found.claims.iter().map(|claim| claim.text.as_str()).collect();
         assert_eq!(texts, ["0"], "an index is no citation");
+    }
+
+    #[test]
+    fn what_stands_beside_a_fence_is_looked_at() {
+        use ClaimKind::{Identifier, Number, Quote};
+        check("```rust\nx_1\n```\ny_1", &[(Identifier, "x_1"), (Identifier, "y_1")]);
+        check("```drop stock_2024 after 31 days\n```", &[(Identifier, "stock_2024"), (Number, "31")]);
+        check("```\nx_1\n``` \"no\"", &[(Identifier, "x_1"), (Quote, "no")]);
+        check("```x_1``` says \"no\"", &[(Quote, "x_1"), (Quote, "no")]);
+        let found = find("```c\nargv[1] = row(2)[3];\n```\nSo it is[4].", Format::Text);
+        assert_eq!(found.cited.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [4], "{found:?}");
+    }
+
+    #[test]
+    fn a_long_quote_is_a_quote() {
+        let long = "so it goes on ".repeat(100);
+        check(&format!("He said “{long}”."), &[(ClaimKind::Quote, &long)]);
+    }
+
+    #[test]
+    fn an_answer_of_marks_is_gone_through_in_no_time() {
+        let started = std::time::Instant::now();
+        for mark in ["[", "“", "«", "\"", " '", "`", "/", "- ", "a:1", "\\"] {
+            let text = mark.repeat((1 << 20) / mark.len());
+            for format in [Format::Text, Format::Json] {
+                find(&text, format);
+            }
+        }
+        // With each looked up to the end it takes many minutes.
+        assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Format {
 }
 
 /// What a list's item says behind its mark.
-fn item(line: &str) -> Option<&str> {
+pub(super) fn item(line: &str) -> Option<&str> {
     if let Some(rest) = line.strip_prefix(['-', '*', '•']) {
         return rest.strip_prefix(' ');
     }

@@ -1,10 +1,12 @@
 //! Judging a model's answer by rules: is it whole, is it an answer, does what it claims stand where it was told to look?
 //!
 //! Rests on `claims`, which finds what can be checked, and `support`, which looks it up. No model is asked, and the same answer is
-//! always judged the same. Invariants: what an answer claims must stand in its task or in a record that it cites; an answer in
-//! which nothing can be checked does not pass; every claim that does not hold is named with its place, in bytes of the answer.
+//! always judged the same. `echo` knows an answer that only asks again. Invariants: what an answer claims must stand in its task or in a
+//! record that it cites; an answer in which nothing can be checked does not pass; every claim that does not hold is named with its
+//! place, in bytes of the answer.
 
 mod claims;
+mod echo;
 mod form;
 mod support;
 
@@ -14,10 +16,11 @@ pub use claims::{Claim, ClaimKind};
 pub use form::Format;
 pub(crate) use form::unfenced;
 
+use echo::Questions;
 use support::Sources;
 
 /// The version of the rules: part of every stored answer.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What an answer is held against.
 #[derive(Clone, Copy, Debug)]
@@ -27,22 +30,31 @@ pub struct Asked<'a> {
     /// The form that was asked for.
     pub format: Format,
     /// The records of the prompt, in the order of their numbers, which begin at 1.
-    pub records: &'a [&'a str],
+    pub records: &'a [Given<'a>],
     /// Whether the model was cut off by its limit of tokens.
     pub cut_short: bool,
+}
+
+/// A record of a prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// What it was made for: the instruction of its evidence; empty where it had none.
+    pub question: &'a str,
+    /// Its text, as the prompt has it, which may begin with the question.
+    pub text: &'a str,
 }
 
 /// Why an answer does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// Nothing but white space.
+    /// No letter and no digit, but for citations.
     Empty,
     /// It was cut off.
     CutShort,
     /// It declines to answer.
     Refusal,
-    /// It repeats the task and says nothing else.
+    /// It repeats the task, or what a record was made for, and says nothing else.
     Echo,
     /// It has not the form that was asked for.
     WrongFormat,
@@ -75,7 +87,7 @@ impl Fault {
             Self::Empty => "the answer is empty",
             Self::CutShort => "the answer was cut off by the limit of tokens",
             Self::Refusal => "the answer declines to answer",
-            Self::Echo => "the answer only repeats the task",
+            Self::Echo => "the answer only repeats the task, or what a record was asked",
             Self::WrongFormat => "the answer has not the form that was asked for",
             Self::Uncited => "the answer cites none of the records that it was given",
             Self::Unsupported => {
@@ -119,24 +131,32 @@ pub fn judge(answer: &str, asked: &Asked<'_>) -> Judgement {
             faults.push(fault);
         }
     };
-    let is_empty = answer.trim().is_empty();
-    fault(is_empty, Fault::Empty);
-    fault(asked.cut_short, Fault::CutShort);
-    fault(form::declines(answer), Fault::Refusal);
-    fault(!is_empty && support::repeats(answer, asked.task), Fault::Echo);
-    fault(!is_empty && !asked.format.holds(answer), Fault::WrongFormat);
-    let complete = faults.is_empty();
-
     let found = claims::find(answer, asked.format);
     let mut cited: Vec<u64> = found.cited.iter().map(|(number, _)| *number).collect();
     cited.sort_unstable();
     cited.dedup();
     let given = |number: u64| {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
-        asked.records.get(at).copied()
+        asked.records.get(at)
     };
-    let texts: Vec<&str> =
-        std::iter::once(asked.task).chain(cited.iter().filter_map(|number| given(*number))).collect();
+    let is_cited = cited.iter().any(|number| given(*number).is_some());
+    let bare = found.without_citations(answer);
+    let is_empty = !bare.contains(char::is_alphanumeric);
+    let questions = || {
+        let cited = cited.iter().filter_map(|number| given(*number));
+        let asked_of = asked.records.iter().map(|record| record.question);
+        Questions::new(asked.task, asked_of, cited.map(|record| (record.question, record.text)))
+    };
+    fault(is_empty, Fault::Empty);
+    fault(asked.cut_short, Fault::CutShort);
+    fault(form::declines(answer), Fault::Refusal);
+    fault(!is_empty && questions().hold_all_of(&bare, is_cited), Fault::Echo);
+    fault(!is_empty && !asked.format.holds(answer), Fault::WrongFormat);
+    let complete = faults.is_empty();
+
+    let texts: Vec<&str> = std::iter::once(asked.task)
+        .chain(cited.iter().filter_map(|number| given(*number)).map(|record| record.text))
+        .collect();
     let sources = Sources::new(&texts);
     let (mut supported, mut unsupported) = (0, Vec::new());
     // A record that was not given supports nothing, and naming it is a claim of its own.
@@ -155,7 +175,6 @@ pub fn judge(answer: &str, asked: &Asked<'_>) -> Judgement {
         }
     }
     unsupported.sort_by_key(|claim| (claim.start, claim.end));
-    let is_cited = cited.iter().any(|number| given(*number).is_some());
     let before = faults.len();
     if !is_empty {
         if !asked.records.is_empty() && !is_cited {
@@ -183,11 +202,12 @@ mod tests {
     ];
 
     fn asked(records: &[&'static str]) -> With {
-        With { records: records.to_vec() }
+        let question = |text: &'static str| text.split("\n\n").next().unwrap_or_default();
+        With { records: records.iter().map(|text| Given { question: question(text), text }).collect() }
     }
 
     struct With {
-        records: Vec<&'static str>,
+        records: Vec<Given<'static>>,
     }
 
     impl With {
@@ -244,11 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn a_question_with_a_citation_is_no_answer() {
+        let with = asked(&RECORDS);
+        with.check("Why does `merge_stock` fail since 2026-01-07? [1]", &[Fault::Echo]);
+        with.check("Lookup failed [1].", &[Fault::Echo]);
+        with.check("Record [2]: \"Slow query\" [2]", &[Fault::Echo]);
+        with.check("Lookup failed: customer_key is compared as text [1].", &[]);
+        with.check("Why does `merge_stock` fail since 2026-01-07? Cast customer_key to BIGINT [1].", &[]);
+        // What one record was asked is said again, and another is named for it.
+        with.check("Slow query [1]", &[Fault::Echo]);
+    }
+
+    #[test]
     fn no_answer_is_not_a_good_one() {
         let with = asked(&RECORDS);
         with.check(" \n", &[Fault::Empty]);
+        with.check("[1] … [2]", &[Fault::Empty]);
         with.check("I'm sorry, but I cannot help with customer_key [1].", &[Fault::Refusal]);
-        let asked = Asked { task: TASK, format: Format::Json, records: &RECORDS, cut_short: true };
+        let asked = Asked { task: TASK, format: Format::Json, records: &with.records, cut_short: true };
         let judged = judge("customer_key [1]", &asked);
         assert_eq!(judged.faults, [Fault::CutShort, Fault::WrongFormat]);
         assert!(judged.grounded && !judged.complete);

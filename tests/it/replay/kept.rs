@@ -21,7 +21,7 @@ fn a_grounded_answer_is_accepted_and_cites_its_records() {
     assert_eq!(heard.path, "/v1/chat/completions");
     assert_eq!(heard.body["stream_options"]["include_usage"], true);
     assert!(heard.header("authorization").is_none(), "no key is configured");
-    assert!(heard.user().starts_with("Records:\n\n[1]\n"), "{}", heard.user());
+    assert!(heard.user().starts_with("Records:\n\n[1]\n    "), "{}", heard.user());
     assert!(heard.user().ends_with(&format!("Task:\n{TASK}")), "{}", heard.user());
     // A server that does not stream is understood, too.
     desk.server.orders([Order::CopyWhole]);
@@ -65,7 +65,7 @@ fn a_replay_is_one_commit_with_a_receipt_a_row_and_a_report() {
         serde_json::from_str(&bench.ok(&["cat", exchange["prompt_id"].as_str().expect("id")])).expect("JSON");
     assert_eq!(
         (&prompt["schema"], &prompt["format"]),
-        (&"distill.prompt.v1".into(), &"replay-prompt-1".into())
+        (&"distill.prompt.v1".into(), &"replay-prompt-2".into())
     );
     assert_eq!(
         prompt["messages"],
@@ -169,6 +169,23 @@ fn an_answer_that_claims_what_it_was_not_told_needs_a_person() {
         .map(|claim| claim["text"].as_str().expect("a text"))
         .collect();
     assert_eq!(named, ["stock_2024", "drop.sh", "--force", "31"]);
+}
+
+#[test]
+fn a_question_that_is_asked_back_is_no_answer() {
+    let desk = Desk::new();
+    for echo in ["Why does the lookup of merge_stock fail? [1]", "Where do I look first? [1]", "[1]"] {
+        desk.server.orders([Order::Say(echo.to_owned())]);
+        let told = desk.json(1, TASK, &[]);
+        let fault = if echo == "[1]" { "empty" } else { "echo" };
+        assert_eq!(told["items"][0]["judgement"]["faults"], serde_json::json!([fault]), "{echo}");
+    }
+    let answer = desk.replay("Why is rebuild_carts slow?", &[]);
+    assert_eq!(answer.status, 0, "{answer:?}");
+    // One that quotes the question and then answers passes.
+    let real = "Why does the lookup of merge_stock fail? Since customer_key is compared as text [1].";
+    desk.server.orders([Order::Say(real.to_owned())]);
+    desk.json(0, TASK, &[]);
 }
 
 #[test]
