@@ -91,6 +91,10 @@ fn http(endpoint: &Endpoint) -> Result<Http, ModelError> {
     if endpoint.is_loopback() {
         builder = builder.no_proxy();
     }
+    if !endpoint.is_secure() {
+        // A system without certificates can ask its own model all the same.
+        builder = builder.tls_certs_only([]);
+    }
     builder.build().map_err(|error| ModelError::NoClient { detail: cause(&error) })
 }
 
@@ -119,12 +123,13 @@ fn send(http: &Http, endpoint: &Endpoint, body: &[u8]) -> Result<Response, Model
         match to {
             Some(to) if keeps_method.contains(&response.status()) && same_host(&to, &url) => url = to,
             to => {
-                let to = to.map_or_else(|| "nowhere".to_owned(), shown);
+                let to = to.map_or_else(|| "nowhere".to_owned(), |to| shown(endpoint, to));
                 return Err(ModelError::Redirected { url: endpoint.url().to_owned(), to });
             }
         }
     }
-    Err(ModelError::Redirected { url: endpoint.url().to_owned(), to: format!("{url}, again and again") })
+    let to = format!("{}, again and again", shown(endpoint, url));
+    Err(ModelError::Redirected { url: endpoint.url().to_owned(), to })
 }
 
 fn same_host(a: &Url, b: &Url) -> bool {
@@ -133,13 +138,18 @@ fn same_host(a: &Url, b: &Url) -> bool {
 }
 
 /// An address for a message: without what may be a secret in it.
-fn shown(mut url: Url) -> String {
+fn shown(endpoint: &Endpoint, mut url: Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     // Fails for addresses that cannot have either.
     url.set_username("").ok();
     url.set_password(None).ok();
-    super::error::shortened(url.as_str())
+    super::error::shortened(&without_key(endpoint, url.as_str()))
+}
+
+/// What a server says, without the key, should it repeat it.
+fn without_key(endpoint: &Endpoint, text: &str) -> String {
+    endpoint.key.as_ref().map_or_else(|| text.to_owned(), |key| key.redact(text))
 }
 
 fn read(
@@ -152,7 +162,7 @@ fn read(
 ) -> Result<(Completion, Raw), ModelError> {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut raw = Raw { content_type: content_type.unwrap_or_default().to_owned(), body: Vec::new() };
-    let mut decoder = Decoder::new(endpoint.url(), &raw.content_type);
+    let mut decoder = Decoder::new(endpoint.url(), &raw.content_type).without(endpoint.key.clone());
     let mut piece = vec![0; PIECE];
     loop {
         let n = response.read(&mut piece).map_err(|error| unread(endpoint, &error))?;
@@ -169,7 +179,13 @@ fn read(
         }
     }
     let latency_ms = u64::try_from(clock.now_ms() - started_ms).unwrap_or(0);
-    Ok((decoder.finish(latency_ms, on_token)?, raw))
+    let completion = decoder.finish(latency_ms, on_token)?;
+    // Also where it stands beside the answer: a record is read by others.
+    let repeats = |key: &super::Key| key.is_in(&raw.body) || key.is_in(raw.content_type.as_bytes());
+    if keep && endpoint.key.as_ref().is_some_and(repeats) {
+        return Err(ModelError::RepeatsKey { url: endpoint.url().to_owned() });
+    }
+    Ok((completion, raw))
 }
 
 /// Whether a status is one that may be gone in a moment.
@@ -208,8 +224,9 @@ fn said(endpoint: &Endpoint, response: Response) -> String {
     let mut body = Vec::new();
     // A refusal that cannot be read is one that says nothing.
     response.take(REFUSAL_BYTES_MAX).read_to_end(&mut body).ok();
-    let text = wire::refusal(&body);
-    endpoint.key.as_ref().map_or_else(|| text.clone(), |key| key.redact(&text))
+    // Before anything is cut off, lest a part of the key be left; and behind, should JSON have hidden it.
+    let body = without_key(endpoint, &String::from_utf8_lossy(&body));
+    without_key(endpoint, &wire::refusal(body.as_bytes()))
 }
 
 /// How long `Retry-After` asks to wait: seconds, or an instant.
@@ -229,7 +246,48 @@ fn unsent(endpoint: &Endpoint, error: &reqwest::Error) -> ModelError {
     if error.is_timeout() && !error.is_connect() {
         return timed_out(endpoint);
     }
-    ModelError::Unreachable { url: endpoint.url().to_owned(), detail: cause(error) }
+    let url = endpoint.url().to_owned();
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => ModelError::Untrusted { url, detail: distrust(why) },
+        Some(rustls::Error::InvalidMessage(_)) => {
+            let detail =
+                "what answers there does not speak TLS, so that its address begins with http://".to_owned();
+            ModelError::Unreachable { url, detail }
+        }
+        _ => ModelError::Unreachable { url, detail: cause(error) },
+    }
+}
+
+/// What TLS says, wherever it lies among the causes.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+        if found.is_some() {
+            return found;
+        }
+        // The source of a wrapped error is that of the inner one.
+        next =
+            inner.map_or_else(|| error.source(), |inner| Some(inner as &(dyn std::error::Error + 'static)));
+    }
+    None
+}
+
+/// Why a certificate is not believed, for a person.
+fn distrust(why: &rustls::CertificateError) -> String {
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+    };
+    match why {
+        // The second where somebody else of the same name is trusted, such as its certificate of yesterday.
+        UnknownIssuer | BadSignature => {
+            "its certificate is signed by nobody whom this system trusts".to_owned()
+        }
+        NotValidForName | NotValidForNameContext { .. } => "its certificate is for another name".to_owned(),
+        Expired | ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        other => super::error::shortened(&other.to_string()),
+    }
 }
 
 fn unread(endpoint: &Endpoint, error: &std::io::Error) -> ModelError {
@@ -287,7 +345,9 @@ mod tests {
         for other in ["https://h/a", "http://h:81/a", "http://g/a", "http://h.evil/a"] {
             assert!(!same_host(&url("http://h/a"), &url(other)), "{other}");
         }
-        assert_eq!(shown(url("http://u:p@h/a?key=1#x")), "http://h/a");
+        let endpoint =
+            Endpoint::new("http://h/v1", "m", super::super::Key::new("sk-1234").ok()).expect("an endpoint");
+        assert_eq!(shown(&endpoint, url("http://u:p@h/a/sk-1234?key=1#x")), "http://h/a/[key]");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub enum Dialect {
     Plain,
 }
 
+/// Shorter keys are passwords of nobody: local servers take any word.
+const SECRET_BYTES_MIN: usize = 12;
+
 /// A key for an endpoint. It is sent in one header and appears nowhere else.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(String);
@@ -42,6 +45,16 @@ impl Key {
         &self.0
     }
 
+    /// Its length in bytes.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether `bytes` hold it. A key of a few letters is none: `ollama` stands in many an answer.
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        self.len() >= SECRET_BYTES_MIN && memchr::memmem::find(bytes, self.0.as_bytes()).is_some()
+    }
+
     /// `text` without the key, should a server repeat it.
     pub(super) fn redact(&self, text: &str) -> String {
         text.replace(&self.0, "[key]")
@@ -58,6 +71,8 @@ impl fmt::Debug for Key {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     url: Url,
+    /// The address without a query, which may hold a key.
+    shown: String,
     dialect: Dialect,
     /// The model's name, as the endpoint knows it.
     pub model: String,
@@ -94,12 +109,15 @@ impl Endpoint {
             url.set_path(&path);
         }
         let (timeout, retries) = (Duration::from_mins(5), 3);
-        Ok(Self { url, dialect, model: model.to_owned(), key, timeout, retries })
+        let mut shown = url.clone();
+        shown.set_query(None);
+        let shown = shown.to_string();
+        Ok(Self { url, shown, dialect, model: model.to_owned(), key, timeout, retries })
     }
 
-    /// The address of its chat.
+    /// The address of its chat, as it is shown: without a query.
     pub fn url(&self) -> &str {
-        self.url.as_str()
+        &self.shown
     }
 
     /// How it is spoken to.
@@ -117,6 +135,11 @@ impl Endpoint {
         &self.url
     }
 
+    /// Whether what is sent is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
     /// Whether the host is this machine, to which no proxy leads.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -124,8 +147,9 @@ impl Endpoint {
     }
 }
 
-/// An address that may hold a password, for a message.
+/// An address that may hold a password or a key, for a message.
 fn without_password(address: &str) -> String {
+    let address = address.split('?').next().unwrap_or_default();
     let Some(at) = address.rfind('@') else { return address.to_owned() };
     let scheme =
         address.find("://").filter(|scheme| *scheme < at).map_or("", |scheme| &address[..scheme + 3]);
@@ -160,12 +184,24 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_and_no_password_is_repeated() {
-        for bad in
-            ["localhost:11434", "ftp://host/v1", "nothing", "http://ada:s3cret@host/v1", "ada:s3cret@host"]
-        {
+        for bad in [
+            "localhost:11434",
+            "ftp://host/v1?key=s3cret",
+            "nothing",
+            "http://ada:s3cret@host/v1",
+            "ada:s3cret@host",
+        ] {
             let error = Endpoint::new(bad, "m", None).expect_err(bad).to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_query_is_sent_and_not_shown() {
+        let endpoint =
+            Endpoint::new("https://h/v1?api-version=2&key=s3cret", "m", None).expect("an endpoint");
+        assert_eq!(endpoint.url(), "https://h/v1/chat/completions");
+        assert_eq!(endpoint.parsed().as_str(), "https://h/v1/chat/completions?api-version=2&key=s3cret");
     }
 
     #[test]

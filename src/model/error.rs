@@ -29,6 +29,26 @@ pub enum ModelError {
         /// What the system said.
         detail: String,
     },
+    /// Somebody answers there, and cannot prove to be it.
+    #[error("{url} is not trusted: {detail}")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What is wrong with its certificate.
+        detail: String,
+    },
+    /// The answer holds the key that was sent with the question.
+    #[error("{url} repeats the key that it was sent, which no model does")]
+    RepeatsKey {
+        /// The address.
+        url: String,
+    },
+    /// The address is one of Ollama's own API.
+    #[error("{url} is an address of Ollama's own API, which takes its settings in another form")]
+    OwnOfOllama {
+        /// The address.
+        url: String,
+    },
     /// The answer took too long.
     #[error("{url} gave no whole answer within {seconds} s")]
     TimedOut {

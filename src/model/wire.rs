@@ -53,6 +53,8 @@ pub(super) struct Piece {
     pub completion_tokens: Option<u64>,
     /// What the server complains of in place of an answer.
     pub error: Option<String>,
+    /// It has the form of Ollama's own API, which heeds neither `max_tokens` nor `temperature` where they stand.
+    pub is_own_of_ollama: bool,
 }
 
 /// Reads one JSON object.
@@ -76,6 +78,9 @@ pub(super) fn piece(value: &Value) -> Piece {
         prompt_tokens: count(usage, &["prompt_tokens", "input_tokens"]),
         completion_tokens: count(usage, &["completion_tokens", "output_tokens"]),
         error: complaint(value),
+        is_own_of_ollama: value["done"].is_boolean()
+            && value.get("choices").is_none()
+            && value["created_at"].is_string(),
     }
 }
 

@@ -400,9 +400,22 @@ impl From<ModelError> for OpError {
                 "write the base of an API, such as http://localhost:11434/v1, in .distill/config.toml or with --endpoint; \
                  a key belongs into the variable that api_key_env names",
             ),
-            ModelError::NoClient { .. } => {
-                (ErrorKind::Outside, "check the system's certificates and its proxy settings")
-            }
+            ModelError::NoClient { .. } => (
+                ErrorKind::Outside,
+                "check the system's certificates (SSL_CERT_FILE names others) and its proxy settings; nothing was stored",
+            ),
+            ModelError::Untrusted { .. } => (
+                ErrorKind::Outside,
+                "name a file with the certificate of whoever signed that of the server, as PEM, in SSL_CERT_FILE; nothing was stored",
+            ),
+            ModelError::RepeatsKey { .. } => (
+                ErrorKind::Outside,
+                "check whether the address is that of a model, and replace the key; nothing was stored",
+            ),
+            ModelError::OwnOfOllama { .. } => (
+                ErrorKind::Outside,
+                "give the base of its OpenAI-compatible API: http://HOST:11434/v1; nothing was stored",
+            ),
             ModelError::Unreachable { .. } => (
                 ErrorKind::Outside,
                 "start the model (`ollama serve`), or correct `endpoint` under [replay] in .distill/config.toml; nothing was stored",
@@ -421,7 +434,8 @@ impl From<ModelError> for OpError {
             ),
             ModelError::NoSuchAddress { .. } => (
                 ErrorKind::Outside,
-                "give the base of the API, which often ends in /v1, or the whole address of its chat; nothing was stored",
+                "give the base of the API, which often ends in /v1 (Ollama: http://localhost:11434/v1, not /api), or the whole address of its \
+                 chat; nothing was stored",
             ),
             ModelError::Rejected { .. } => (
                 ErrorKind::Outside,

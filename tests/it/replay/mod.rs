@@ -1,10 +1,12 @@
 //! Replay as a user types it, against a model on a script, and against a real inference server where there is one.
 
 mod ab;
+mod attacks;
 mod audit_pr;
 mod failures;
 mod kept;
 mod llama;
+mod servers;
 pub mod server;
 mod together;
 
