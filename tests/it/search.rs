@@ -57,6 +57,23 @@ fn keys(answer: &Value) -> Vec<String> {
     items.iter().map(key).collect()
 }
 
+#[test]
+fn a_row_whose_question_is_one_endless_word_stops_no_audit() {
+    let bench = Bench::new();
+    let row = |id: &str, ask: &str| serde_json::json!({"id": id, "ts": "2026-01-05T00:00:00Z", "task": id, "prompt": ask, "answer": "It reads a block.", "passed": true});
+    let endless = "x".repeat(150);
+    bench.write("notes.jsonl", &format!("{}\n{}\n", row("e1", &endless), row("e2", "What is read?")));
+    bench.ok(&["run-all", "--no-files"]);
+    let told = bench.ok(&["search", "--self-recall"]);
+    assert!(
+        told.contains("1 of 2 rows were asked for by their own instructions, 1 more have none."),
+        "{told}"
+    );
+    assert_eq!(bench.json("distill.audit_full.v1", &["audit-full", "--no-write"])["passed"], true);
+    let nothing = bench.fails(1, &["search", "--stream", "reviews", "block"]);
+    assert!(nothing.stdout.contains("No row that the filters let through has a word of it."), "{nothing:?}");
+}
+
 /// The folder of the one index.
 fn index(bench: &Bench) -> PathBuf {
     let entries = fs::read_dir(bench.path().join(".distill/index")).expect("a folder");

@@ -292,7 +292,7 @@ fn end(ui: &Ui, text: &mut String, report: &Report) {
     }
     let commit = report.commit_id.object().short(12);
     let rows = counted(report.items.len() as u64, "row");
-    writeln!(text, "Committed {commit} ({}) on {}; {rows} in {}", report.run_id, report.branch, report.rows)
-        .ok();
+    let on = report.branch.trim_start_matches("heads/");
+    writeln!(text, "Committed {commit} ({}) on {on}; {rows} in {}", report.run_id, report.rows).ok();
     ui.say(&format!("The report is in {}", report.report));
 }

@@ -76,7 +76,11 @@ pub(super) fn run(context: &Context, args: &SearchArgs) -> Result<Outcome, Comma
     };
     let items = searcher.search(&query, args.k, &filter)?;
     let found = Found { corpus: searcher.corpus().clone(), query, items };
-    context.ui.answer("distill.search.v1", &found, &found_text(&context.ui, &found))?;
+    context.ui.answer(
+        "distill.search.v1",
+        &found,
+        &found_text(&context.ui, &found, filter == Filter::default()),
+    )?;
     Ok(if found.items.is_empty() { Outcome::No } else { Outcome::Done })
 }
 
@@ -85,10 +89,11 @@ fn head(ui: &Ui, corpus: &Corpus) -> String {
     ui.paint(Style::Dim, format!("in {} of {} (commit {commit})", corpus.dataset, corpus.name))
 }
 
-fn found_text(ui: &Ui, found: &Found) -> String {
+fn found_text(ui: &Ui, found: &Found, is_any: bool) -> String {
     let mut text = format!("{}\n", head(ui, &found.corpus));
     if found.items.is_empty() {
-        text.push_str("\nNo row has a word of it.\n");
+        let which = if is_any { "No row" } else { "No row that the filters let through" };
+        writeln!(text, "\n{which} has a word of it.").ok();
     }
     for Hit { rank, score, key, id, row } in &found.items {
         let title = ui.paint(Style::Bold, one_line(&row.title, CONTENT_CHARS));
@@ -151,12 +156,15 @@ fn recall_text(ui: &Ui, recall: &Recall) -> String {
     }
     table.row(row(&recall.total));
     let mut text = format!("{}\n\n{table}", head(ui, &recall.corpus));
-    let asked = recall.total.asked + recall.total.without_instruction;
+    let without = match recall.total.without_instruction {
+        0 => String::new(),
+        some => format!(", {} more have none", count(some)),
+    };
     writeln!(
         text,
-        "\n{} of {} rows were asked for by their own instructions. \"Same question\" counts a row whose instruction is \
+        "\n{} of {} rows were asked for by their own instructions{without}. \"Same question\" counts a row whose instruction is \
          word for word that of one of the first ten.",
-        count(asked),
+        count(recall.total.asked),
         count(recall.rows)
     )
     .ok();

@@ -171,7 +171,7 @@ fn look_up(
     let mut hits: Vec<Hit> = Vec::new();
     for group in diff.groups(GROUP_BYTES) {
         let question = question(&group);
-        if !question.contains(char::is_alphanumeric) {
+        if !Searcher::has_word(&question) {
             continue;
         }
         cost.searches += 1;

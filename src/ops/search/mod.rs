@@ -166,6 +166,13 @@ impl Searcher {
         &self.corpus
     }
 
+    /// Whether `text` has a word that can be looked up: neither marks nor words beyond the longest are.
+    pub(crate) fn has_word(text: &str) -> bool {
+        let mut found = false;
+        token::words(text, &mut |_| found = true);
+        found
+    }
+
     /// The `k` rows that answer `text` best, all of which pass `filter`. Fewer where fewer share a word with it.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub struct StreamRecall {
     pub stream: String,
     /// Rows that were asked about.
     pub asked: u64,
-    /// Rows passed over, since their evidence has no instruction.
+    /// Rows passed over, since their evidence has no instruction, or one without a word.
     pub without_instruction: u64,
     /// Share of rows that come first.
     pub hit_1: f64,
@@ -105,7 +105,7 @@ pub fn recall(
             RecordKey::parse(&entry.key).map_or_else(|_| String::new(), |key| key.stream().to_owned());
         let sums = streams.entry(stream).or_default();
         let evidence = EvidenceRecord::parse(&store.find(&sample.evidence_id)?)?;
-        let instruction = evidence.instruction.filter(|text| text.chars().any(char::is_alphanumeric));
+        let instruction = evidence.instruction.filter(|text| Searcher::has_word(text));
         let Some(instruction) = instruction else {
             sums.without += 1;
             continue;
