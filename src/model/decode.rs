@@ -122,7 +122,7 @@ impl Decoder {
             self.event.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
         } else if let Some(complaint) = line.strip_prefix(b"error:").filter(|_| !self.is_done) {
             // As llama.cpp's server says that it cannot go on.
-            return Err(self.complains(wire::refusal(complaint)));
+            return Err(self.complains(&wire::refusal(complaint)));
         }
         Ok(())
     }
@@ -139,8 +139,8 @@ impl Decoder {
         self.key.as_ref().map_or_else(|| text.to_owned(), |key| key.redact(text))
     }
 
-    fn complains(&self, error: String) -> ModelError {
-        let detail = format!("it says `{}`", self.redacted(&error));
+    fn complains(&self, error: &str) -> ModelError {
+        let detail = format!("it says `{}`", self.redacted(error));
         ModelError::NoAnswer { url: self.url.clone(), detail }
     }
 
@@ -154,7 +154,7 @@ impl Decoder {
         };
         let piece = wire::piece(&value);
         if let Some(error) = piece.error {
-            return Err(self.complains(error));
+            return Err(self.complains(&error));
         }
         if piece.is_own_of_ollama {
             return Err(ModelError::OwnOfOllama { url: self.url.clone() });
