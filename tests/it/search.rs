@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use distill::ops::Silent;
+use distill::ops::search::{Filter, Searcher, corpus};
+use distill::repo::Site;
+
 use crate::cli::Bench;
 
 /// A repository with rows that talk of code.
@@ -170,6 +174,23 @@ fn a_damaged_index_is_built_again_and_gives_the_same() {
     }
     fs::remove_dir_all(&folder).expect("removed");
     assert_eq!(bench.ok(&["search", "block", "--json"]), before);
+}
+
+#[test]
+fn a_row_is_read_once_by_a_process_that_is_asked_again() {
+    let bench = bench();
+    let repo = Site::at(bench.path()).expect("a place").open().expect("a repository");
+    let snapshot = corpus(&repo, None, None).expect("a corpus");
+    let searcher = Searcher::open(&repo, snapshot, &Silent).expect("an index");
+    let ask = |question: &str, k| searcher.search(question, k, &Filter::default());
+    let first = ask("block", 10).expect("an answer");
+    assert_eq!(first.len(), 3, "{first:?}");
+    for pack in fs::read_dir(bench.path().join(".distill/packs")).expect("packs") {
+        fs::write(pack.expect("a pack").path(), b"").expect("emptied");
+    }
+    assert_eq!(ask("block", 10).expect("kept"), first);
+    assert_eq!(ask("block", 1).expect("kept"), first[..1]);
+    ask("ECONNRESET", 10).expect_err("a row that was not read before");
 }
 
 #[test]
