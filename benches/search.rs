@@ -60,17 +60,22 @@ fn main() -> Done<()> {
     writeln!(out, "index, opened          {:>8.2} ms", opened * 1e3)?;
 
     let questions = titles(&repo, root, totals.rows)?;
-    for (k, what) in [(10, "question, 10 rows"), (1, "question, 1 row")] {
-        let mut times = Vec::new();
-        for round in 0..2 {
-            for question in &questions {
+    // Both in turns, so that neither has the warmer index; the first time rows are read from the store, then they are kept.
+    let kinds =
+        [(10, "10 rows, first time", 0), (1, "1 row, asked again", 1), (10, "10 rows, asked again", 1)];
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for round in 0..3 {
+        for question in &questions {
+            for (times, (k, _, kind)) in times.iter_mut().zip(kinds) {
                 let start = Instant::now();
                 searcher.search(question, k, &Filter::default()).map_err(|error| error.message)?;
-                if round == 1 {
+                if kind == round {
                     times.push(start.elapsed().as_secs_f64() * 1e3);
                 }
             }
         }
+    }
+    for (mut times, (_, what, _)) in times.into_iter().zip(kinds) {
         times.sort_by(f64::total_cmp);
         let at = |share: usize| times[(times.len() - 1) * share / 100];
         writeln!(out, "{what:<22} p50 {:>6.2} ms  p95 {:>6.2} ms  p99 {:>6.2} ms", at(50), at(95), at(99))?;
