@@ -19,7 +19,7 @@ use super::index::{Fields, Opened, ROW};
 /// Words of a question that are looked up; of more, the rarest.
 const WORDS_MAX: usize = 64;
 /// Words choose candidates, rarest first, while the rows that they stand in are no more than this in all. The rarest always does.
-const CHOOSING_MAX: u64 = 100_000;
+const CHOOSING_MAX: u64 = 75_000;
 /// Candidates that all words rank, at least …
 const CANDIDATES: usize = 128;
 /// … and for each row that is wanted.
