@@ -64,7 +64,7 @@ impl<T> Census<T> {
             (Vec::with_capacity(rows as usize), Vec::with_capacity(rows as usize));
         for row in 0..rows {
             let entry = table.entry(row);
-            prefixes.push(prefix(&entry.id));
+            prefixes.push(entry.id.leading());
             places.push((entry.len, 0));
         }
         for (place, row) in (0..).zip(order) {
@@ -93,14 +93,14 @@ impl<T> Census<T> {
 
     /// Ticks off `id`; `None` where no sound pack holds it.
     pub fn tick(&self, id: &ObjectId) -> Option<Counted> {
-        let prefix = prefix(id);
+        let prefix = id.leading();
         // An object that lies in several packs is always ticked off in the same one.
         self.packs.iter().rev().find_map(|pack| pack.tick(prefix))
     }
 
     /// The number of `id`; `None` where no sound pack holds it.
     pub fn number(&self, id: &ObjectId) -> Option<u32> {
-        let prefix = prefix(id);
+        let prefix = id.leading();
         self.packs.iter().rev().find_map(|pack| Some(pack.first + pack.places[pack.find(prefix)?].1))
     }
 
@@ -125,11 +125,4 @@ impl<T> PackCensus<T> {
         let before = self.ticked[place as usize / 64].fetch_or(bit, Ordering::Relaxed);
         Some(Counted { number: self.first + place, len: len.into(), first: before & bit == 0 })
     }
-}
-
-/// The first 16 bytes of an id, in the order of ids.
-fn prefix(id: &ObjectId) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&id.as_bytes()[..16]);
-    u128::from_be_bytes(bytes)
 }

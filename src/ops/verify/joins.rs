@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
 use super::known::{Known, Rows};
-use super::links::{RECORDS, Row, key_hash};
+use super::links::{RECORDS, Row, chosen_hash, key_hash};
 use super::quick;
 use super::reach::Reached;
 use super::sets::Sets;
@@ -240,32 +240,7 @@ impl Joins<'_> {
             let entry = entry?;
             self.rows += 1;
             let Some(row) = self.row(case.dataset, kind, &entry.key, entry.id) else { continue };
-            let sets = &self.sets;
-            let detail = match case.dataset {
-                "evidence" if !sets.has_source(case, row.other) => {
-                    Some("`sources` has not the row that its provenance names")
-                }
-                "exports/preference" => {
-                    let chosen = entry.key.rsplit_once('+').map_or("", |(chosen, _)| chosen);
-                    if !sets.has_key(case, row.link, key_hash(chosen.as_bytes())) {
-                        Some("its chosen side is not the evidence of the key that its own begins with")
-                    } else if !sets.has_evidence(case, row.other) {
-                        Some(
-                            "its rejected side is no evidence of the dataset, or differs from it in provenance",
-                        )
-                    } else {
-                        None
-                    }
-                }
-                "quarantine" | "duplicates" if row.link == 0 && !sets.has_source(case, row.other) => {
-                    Some("`sources` has not the row that it names")
-                }
-                "quarantine" | "duplicates" if row.link != 0 && !sets.has_evidence(case, row.link) => {
-                    Some("the evidence that it names is not in the dataset, or differs from it in provenance")
-                }
-                _ => None,
-            };
-            if let Some(detail) = detail {
+            if let Some(detail) = self.sets.fault(case, &row, chosen_hash(&entry.key)) {
                 self.find(case.dataset, entry.id, detail);
             }
         }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
-use super::links::{Linker, RECORDS, Row, key_hash, source_hash};
+use super::links::{Linker, RECORDS, Row, chosen_hash, key_hash, source_hash};
 use crate::object::{ObjectId, RootId};
 use crate::store::{Census, Store};
 use crate::tree::{self, Entry};
@@ -51,7 +51,7 @@ impl Known {
         }
         let mut others = self.others();
         let next = others.rows.len();
-        let place = *others.places.entry(prefix(id)).or_insert(next);
+        let place = *others.places.entry(id.leading()).or_insert(next);
         if place == next {
             others.rows.push(None);
         }
@@ -81,7 +81,7 @@ impl Known {
     /// What `id` says as a row of the dataset at `kind`; `None` for what is no such record.
     pub(super) fn get(&self, id: &ObjectId, kind: usize) -> Option<Row> {
         let number = self.census.number(id).or_else(|| {
-            let place = *self.others().places.get(&prefix(id))?;
+            let place = *self.others().places.get(&id.leading())?;
             Some(self.census.total().saturating_add(u32::try_from(place).ok()?))
         })?;
         self.row(number).filter(|row| usize::from(row.kind) == kind)
@@ -90,13 +90,6 @@ impl Known {
     fn others(&self) -> MutexGuard<'_, Others> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The first 16 bytes of an id.
-fn prefix(id: &ObjectId) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&id.as_bytes()[..16]);
-    u128::from_be_bytes(bytes)
 }
 
 /// The rows of one leaf, in order.
@@ -141,7 +134,7 @@ impl Leaves {
     pub(super) fn node(&mut self, id: &ObjectId, level: u8) {
         self.end();
         if level == 0 && self.shape.is_some() {
-            self.open = Some((prefix(id), Leaf::default()));
+            self.open = Some((id.leading(), Leaf::default()));
         }
     }
 
@@ -152,8 +145,7 @@ impl Leaves {
         let kind = match shape {
             Shape::Sources => return leaf.marks.push(source_hash(&entry.id, &entry.key)),
             Shape::Pairs(kind) => {
-                let chosen = entry.key.rsplit_once('+').map_or("", |(chosen, _)| chosen);
-                leaf.marks.push(key_hash(chosen.as_bytes()).into());
+                leaf.marks.push(chosen_hash(&entry.key).into());
                 kind
             }
             Shape::Records(kind) => kind,
@@ -194,7 +186,7 @@ impl Rows<'_> {
         let leaves = self.leaves.get(dataset)?;
         let (mut numbers, mut marks) = (Vec::new(), Vec::new());
         for id in tree::leaves(self.store, root).ok()? {
-            let leaf = leaves.whole.get(&prefix(&id))?;
+            let leaf = leaves.whole.get(&id.leading())?;
             numbers.extend_from_slice(&leaf.numbers);
             marks.extend_from_slice(&leaf.marks);
         }

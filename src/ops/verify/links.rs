@@ -76,6 +76,11 @@ pub(super) fn key_hash(key: &[u8]) -> u64 {
     half
 }
 
+/// The key that a pair's own begins with, hashed.
+pub(super) fn chosen_hash(key: &str) -> u64 {
+    key_hash(key.rsplit_once('+').map_or("", |(chosen, _)| chosen).as_bytes())
+}
+
 /// A source row by its id and key, hashed.
 pub(super) fn source_hash(raw_id: &ObjectId, key: &str) -> u128 {
     mix(&[raw_id.as_bytes(), key.as_bytes()])

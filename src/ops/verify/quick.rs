@@ -8,6 +8,7 @@ use super::joins::Case;
 use super::known::Rows;
 use super::links::Row;
 use super::sets::Sets;
+use crate::object::RootId;
 
 /// How many rows were compared, where each rests on the evidence of its key, and on the scored run if it has to.
 pub(super) fn side_by_side(rows: &Rows<'_>, case: &Case) -> Option<u64> {
@@ -33,7 +34,7 @@ struct Above {
 }
 
 impl Above {
-    fn new(rows: &Rows<'_>, dataset: &str, root: crate::object::RootId) -> Option<Self> {
+    fn new(rows: &Rows<'_>, dataset: &str, root: RootId) -> Option<Self> {
         Some(Self { numbers: rows.of(dataset, root)?.0.into_iter() })
     }
 
@@ -52,16 +53,9 @@ pub(super) fn by_sets(rows: &Rows<'_>, case: &Case, sets: &Sets) -> Option<u64> 
     let (own, marks) = rows.of(case.dataset, case.root)?;
     for (at, number) in own.iter().enumerate() {
         let row = rows.known.row(*number)?;
-        let holds = match case.dataset {
-            "evidence" => sets.has_source(case, row.other),
-            "exports/preference" => {
-                let chosen = u64::try_from(*marks.get(at)?).ok()?;
-                sets.has_key(case, row.link, chosen) && sets.has_evidence(case, row.other)
-            }
-            _ if row.link == 0 => sets.has_source(case, row.other),
-            _ => sets.has_evidence(case, row.link),
-        };
-        if !holds {
+        // Only pairs have a mark that is asked for.
+        let chosen = marks.get(at).map_or(Ok(0), |mark| u64::try_from(*mark)).ok()?;
+        if sets.fault(case, &row, chosen).is_some() {
             return None;
         }
     }

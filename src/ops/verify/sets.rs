@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::joins::Case;
 use super::known::Rows;
-use super::links::source_hash;
+use super::links::{Row, source_hash};
 use crate::object::RootId;
 use crate::tree::{self, TreeError};
 
@@ -52,8 +52,31 @@ impl Sets {
         Ok(())
     }
 
+    /// What is wrong with the rows that a row of the case names, where its trees are known; `chosen` is the mark of the key that a
+    /// pair's own begins with.
+    pub(super) fn fault(&self, case: &Case, row: &Row, chosen: u64) -> Option<&'static str> {
+        match case.dataset {
+            "evidence" if !self.has_source(case, row.other) => {
+                Some("`sources` has not the row that its provenance names")
+            }
+            "exports/preference" if !self.has_key(case, row.link, chosen) => {
+                Some("its chosen side is not the evidence of the key that its own begins with")
+            }
+            "exports/preference" if !self.has_evidence(case, row.other) => {
+                Some("its rejected side is no evidence of the dataset, or differs from it in provenance")
+            }
+            "quarantine" | "duplicates" if row.link == 0 && !self.has_source(case, row.other) => {
+                Some("`sources` has not the row that it names")
+            }
+            "quarantine" | "duplicates" if row.link != 0 && !self.has_evidence(case, row.link) => {
+                Some("the evidence that it names is not in the dataset, or differs from it in provenance")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the sources have the row that this hash names, where the case has sources.
-    pub(super) fn has_source(&self, case: &Case, hash: u128) -> bool {
+    fn has_source(&self, case: &Case, hash: u128) -> bool {
         case.sources.is_none()
             || self
                 .sources
@@ -62,12 +85,12 @@ impl Sets {
     }
 
     /// Whether the evidence has a row of this link, where the case has evidence.
-    pub(super) fn has_evidence(&self, case: &Case, link: u128) -> bool {
+    fn has_evidence(&self, case: &Case, link: u128) -> bool {
         case.evidence.is_none() || self.key_of(case, link).is_some()
     }
 
     /// Whether the evidence of this link has this key, where the case has evidence.
-    pub(super) fn has_key(&self, case: &Case, link: u128, key: u64) -> bool {
+    fn has_key(&self, case: &Case, link: u128, key: u64) -> bool {
         case.evidence.is_none() || self.key_of(case, link) == Some(key)
     }
 
