@@ -1,6 +1,8 @@
 //! `search`: which rows are found, in which order, and what becomes of a damaged, poisoned or shared index.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,7 +11,7 @@ use distill::ops::Silent;
 use distill::ops::search::{Filter, Searcher, corpus};
 use distill::repo::Site;
 
-use crate::cli::Bench;
+use crate::cli::{Answer, Bench};
 
 /// A repository with rows that talk of code.
 fn bench() -> Bench {
@@ -292,4 +294,56 @@ fn rows_are_found_by_their_own_instructions() {
     assert_eq!(recall["items"][0]["stream"], "notes");
     let text = bench.ok(&["search", "--self-recall", "--rows", "2"]);
     assert!(text.contains("2 of 5 rows"), "{text}");
+}
+
+/// Somebody who may read a repository and not write to it. A process of root would be let through everything.
+fn stranger(bench: &Bench, temporary: &Path, args: &[&str]) -> Option<Answer> {
+    let mut command = bench.command(args);
+    command.env("TMPDIR", temporary);
+    if fs::metadata("/proc/self").expect("Linux").uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            println!("skipped: the program lies where others may not look");
+            None
+        }
+        output => Some(Answer::of(output.expect("it runs"))),
+    }
+}
+
+#[test]
+fn a_repository_that_cannot_be_written_to_is_searched() {
+    let bench = bench();
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    mode(temporary.path(), 0o777);
+    let modes = |dir: u32, file: u32| {
+        for entry in walkdir::WalkDir::new(bench.path()).into_iter().map(|entry| entry.expect("listable")) {
+            mode(entry.path(), if entry.file_type().is_dir() { dir } else { file });
+        }
+    };
+    let state = || {
+        let entries = walkdir::WalkDir::new(bench.path()).into_iter().map(|entry| entry.expect("listable"));
+        entries
+            .map(|e| (e.path().to_owned(), e.metadata().expect("there").modified().expect("known")))
+            .collect::<Vec<_>>()
+    };
+    let note = "the repository cannot be written to: its search index is built for this time only";
+    for has_index in [false, true] {
+        modes(0o555, 0o444);
+        let before = state();
+        let Some(answer) = stranger(&bench, temporary.path(), &["search", "readBlock", "-n", "1"]) else {
+            return;
+        };
+        assert_eq!(answer.status, 0, "{answer:?}");
+        assert!(answer.stdout.contains("2026/01/06/notes/e2"), "{answer:?}");
+        assert_eq!(answer.stderr.contains(note), !has_index, "{answer:?}");
+        assert!(state() == before, "asking wrote something");
+        assert_eq!(fs::read_dir(temporary.path()).expect("listable").count(), 0, "something was left");
+        modes(0o755, 0o644);
+        bench.ok(&["search", "readBlock"]);
+    }
 }

@@ -28,7 +28,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "at")]
     corpus: Option<String>,
     /// How many rows to show
-    #[arg(short = 'k', value_name = "N", default_value_t = HITS_DEFAULT)]
+    #[arg(short = 'k', visible_short_alias = 'n', value_name = "N", default_value_t = HITS_DEFAULT)]
     k: usize,
     /// Rows of this stream only
     #[arg(long, value_name = "NAME")]

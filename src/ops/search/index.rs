@@ -2,7 +2,8 @@
 //!
 //! Rests on tantivy. Invariants: it holds no text, only which words each row has, and rows by their number in the tree, so that
 //! whatever is shown is read from the store; it is part of no hash and may be deleted at any time; a folder under its final name is
-//! complete; one whose files are not those that were written is built again.
+//! complete; one whose files are not those that were written is built again; whoever asks an index writes nothing into its folder. Where
+//! the repository cannot be written to, the index is made in memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,10 +11,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tantivy::directory::{MmapDirectory, RamDirectory};
 use tantivy::indexer::NoMergePolicy;
 use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
+use tantivy::{
+    Directory, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyDocument,
+};
 
+use super::frozen::Frozen;
 use super::token::Words;
 use crate::base::panics::caught;
 use crate::object::{Find as _, ObjectId, RootId};
@@ -89,10 +94,13 @@ pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) 
         return Ok(opened);
     }
     let parent = repo.dot().join("index");
-    fs::create_dir_all(&parent).map_err(|error| OpError::io("create", &parent, &error))?;
-    // One process builds, the others wait for it and then find what it built.
     let lock_path = parent.join("search.lock");
-    let lock = File::create(&lock_path).map_err(|error| OpError::io("open", &lock_path, &error))?;
+    // One process builds, the others wait for it and then find what it built.
+    let lock = match fs::create_dir_all(&parent).and_then(|()| File::create(&lock_path)) {
+        Ok(lock) => lock,
+        Err(error) if is_forbidden(&error) => return build_in_memory(repo, root, progress),
+        Err(error) => return Err(OpError::io("open", &lock_path, &error)),
+    };
     if lock.try_lock().is_err() {
         progress.note("waiting for another process that builds a search index");
         lock.lock().map_err(|error| OpError::io("lock", &lock_path, &error))?;
@@ -101,14 +109,28 @@ pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) 
         }
     }
     build(repo, root, &folder, progress)?;
-    let opened = open(&folder, root);
-    opened.ok_or_else(|| {
-        OpError::new(
-            ErrorKind::Outside,
-            format!("the search index {} cannot be opened, though it was just built", folder.display()),
-            "check the disk that it lies on; the index is a cache and may be deleted",
-        )
-    })
+    open(&folder, root).ok_or_else(|| vanished(&folder.display().to_string()))
+}
+
+fn vanished(place: &str) -> OpError {
+    OpError::new(
+        ErrorKind::Outside,
+        format!("the search index {place} cannot be opened, though it was just built"),
+        "check the disk that it lies on; the index is a cache and may be deleted",
+    )
+}
+
+/// Whether somebody else's repository, or a read-only disk, is asked.
+fn is_forbidden(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// An index in memory, for this process alone: 160 bytes a row, or so.
+fn build_in_memory(repo: &Repo, root: RootId, progress: &dyn Progress) -> Result<Opened, OpError> {
+    progress.note("the repository cannot be written to: its search index is built for this time only");
+    let directory = RamDirectory::create();
+    fill(repo, root, directory.clone(), "in memory", progress)?;
+    ask(directory).ok_or_else(|| vanished("in memory"))
 }
 
 /// Removes an index that turned out to be damaged.
@@ -132,14 +154,19 @@ pub(super) fn open(folder: &Path, root: RootId) -> Option<Opened> {
             return None;
         }
     }
+    let opened = ask(Frozen::open(folder).ok()?)?;
+    (opened.searcher.num_docs() == manifest.rows).then_some(opened)
+}
+
+/// Opens whatever lies in a directory.
+fn ask(directory: impl Into<Box<dyn Directory>>) -> Option<Opened> {
     let opened = caught(|| -> tantivy::Result<Opened> {
-        let mut index = Index::open_in_dir(folder)?;
+        let mut index = Index::open(directory)?;
         let fields = register(&mut index)?;
         let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Opened { searcher: reader.searcher(), fields })
     });
-    let opened = opened.ok()?.ok()?;
-    (opened.searcher.num_docs() == manifest.rows).then_some(opened)
+    opened.ok()?.ok()
 }
 
 pub(super) fn schema() -> Schema {
@@ -168,7 +195,12 @@ pub(super) fn register(index: &mut Index) -> tantivy::Result<Fields> {
 /// Builds beside the final place and moves there what is complete.
 fn build(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Result<(), OpError> {
     let made = tempdir(repo, root)?;
-    let outcome = fill(repo, root, &made, progress).and_then(|rows| {
+    let place = made.display().to_string();
+    let directory = MmapDirectory::open(&made).map_err(|error| {
+        let hint = "check the disk and the permissions there; the index is a cache and may be deleted";
+        OpError::new(ErrorKind::Outside, format!("cannot build the search index {place}: {error}"), hint)
+    })?;
+    let outcome = fill(repo, root, directory, &place, progress).and_then(|rows| {
         let manifest = Manifest { format: FORMAT, root, rows, files: marks(&made)? };
         let path = made.join(MANIFEST);
         let text = serde_json::to_vec(&manifest)
@@ -192,19 +224,21 @@ fn tempdir(repo: &Repo, root: RootId) -> Result<PathBuf, OpError> {
     Ok(made)
 }
 
-/// Writes the index of all rows; returns how many there are.
-fn fill(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Result<u64, OpError> {
+/// Writes the index of all rows into an empty directory; returns how many there are.
+fn fill(
+    repo: &Repo,
+    root: RootId,
+    directory: impl Into<Box<dyn Directory>>,
+    place: &str,
+    progress: &dyn Progress,
+) -> Result<u64, OpError> {
     let failed = |error: tantivy::TantivyError| {
         let hint = "check the space and the permissions there; the index is a cache and may be deleted";
-        OpError::new(
-            ErrorKind::Outside,
-            format!("cannot build the search index {}: {error}", folder.display()),
-            hint,
-        )
+        OpError::new(ErrorKind::Outside, format!("cannot build the search index {place}: {error}"), hint)
     };
     let store = repo.store();
     progress.begin("building the search index", Some(tree::totals(store, root)?.bytes));
-    let mut index = Index::create_in_dir(folder, schema()).map_err(failed)?;
+    let mut index = Index::create(directory, schema(), IndexSettings::default()).map_err(failed)?;
     let fields = register(&mut index).map_err(failed)?;
     // Which rows share a segment is a matter of chance; nothing that is answered depends on it.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);

@@ -4,6 +4,7 @@
 //! give the same rows in the same order on every machine; what is returned was hashed on the way and is a row of the snapshot,
 //! whatever the index says; a damaged index is built again and never an error.
 
+mod frozen;
 mod index;
 mod rank;
 mod recall;
