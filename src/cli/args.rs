@@ -37,12 +37,18 @@ pub struct Globals {
 }
 
 impl Cli {
-    /// Parses a command line. Where it names a verb and is right, only that verb is defined: defining all takes longer than
-    /// most questions do. Help and errors come from the whole.
+    /// Parses a command line. Where it names a verb and is right, only that verb is defined, and where it asks for the
+    /// version alone, none: defining all takes longer than most questions do. Help and errors come from the whole.
     ///
     /// # Errors
     /// Wrong usage; help and version, which are answers.
     pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        if let [_, flag] = args
+            && (flag == "--version" || flag == "-V")
+        {
+            let bare = clap::Command::new("distill").version(env!("CARGO_PKG_VERSION"));
+            return bare.try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches));
+        }
         let verb = args.iter().skip(1).find_map(|arg| definition(arg.to_str()?));
         if let Some(verb) = verb {
             let alone = Globals::augment_args(clap::Command::new("distill")).subcommand(verb);
@@ -95,6 +101,9 @@ mod tests {
             "help",
             "cat --help",
             "--version",
+            "-V",
+            "--version --json",
+            "cat --version",
             "nonsense cat",
             "cta HEAD",
             "sources list",
