@@ -18,6 +18,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use serde::Deserialize;
 use sha2::Digest as _;
 
+use crate::base::fs::EarlySync;
 use crate::object::Find;
 use crate::object::ObjectId;
 use crate::object::OdbError;
@@ -76,12 +77,15 @@ pub(crate) fn write(
     let files = std::thread::scope(|scope| {
         let (sender, batches) = sync_channel::<Batch>(1);
         let writer = scope.spawn(move || {
+            let mut early = EarlySync::default();
             for batch in batches {
                 progress.advance(batch.rows, batch.bytes());
                 for (output, text) in outputs.iter_mut().zip(&batch.texts) {
                     output.append(text)?;
+                    early.wrote(&output.path, &output.out, text.len());
                 }
             }
+            early.finish().map_err(|(path, e)| OpError::io("sync", &path, &e))?;
             Ok::<_, OpError>(outputs.into_iter().map(Output::finish).collect())
         });
         let read = read_batches(find, wanted, &sender);

@@ -15,6 +15,8 @@
 mod error;
 mod layout;
 mod path;
+mod plan;
+mod staged;
 mod state;
 mod transaction;
 

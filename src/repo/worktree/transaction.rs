@@ -6,16 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
 use super::error::WorktreeError;
-use super::path::{self, Way};
+use super::path;
+use super::plan::plan;
+use super::staged::Staged;
 use super::{Scope, Standing, Worktree};
-use crate::base::fs::sync_dir;
+use crate::base::fs::{EarlySync, sync_dir};
 use crate::object::ObjectId;
 
 /// At most this many temporary files are open at a time.
@@ -49,6 +51,7 @@ pub struct Transaction {
     files: BTreeMap<String, Staged>,
     /// The files that are open, the one used longest ago first.
     open: VecDeque<String>,
+    early: EarlySync,
 }
 
 /// A folder of temporary files that goes with the transaction.
@@ -57,22 +60,6 @@ struct Staging {
     folder: PathBuf,
     /// Held as long as the process lives, so that others can tell leftovers.
     _lock: Option<File>,
-}
-
-#[derive(Debug)]
-struct Staged {
-    /// Where the content is; `None` for content that is in place already.
-    temporary: Option<PathBuf>,
-    writer: Option<BufWriter<File>>,
-    hasher: Box<blake3::Hasher>,
-    digest: Option<ObjectId>,
-    bytes: u64,
-}
-
-impl Staged {
-    fn digest(&self) -> ObjectId {
-        self.digest.unwrap_or_else(|| ObjectId::from_bytes(*self.hasher.finalize().as_bytes()))
-    }
 }
 
 /// Writes one file of a transaction, hashing as it goes. Nothing needs to be closed.
@@ -96,19 +83,16 @@ impl Write for FileSink<'_> {
     }
 }
 
-/// What a commit would do, found without doing it.
-struct Plan {
-    write: Vec<String>,
-    keep: Vec<String>,
-    remove: Vec<String>,
-    /// Files that were written once and are gone already.
-    forget: Vec<String>,
-}
-
 impl Transaction {
     pub(super) fn begin(worktree: Worktree) -> Result<Self, WorktreeError> {
         let staging = Some(Staging::new(&worktree)?);
-        Ok(Self { worktree, staging, files: BTreeMap::new(), open: VecDeque::new() })
+        Ok(Self {
+            worktree,
+            staging,
+            files: BTreeMap::new(),
+            open: VecDeque::new(),
+            early: EarlySync::default(),
+        })
     }
 
     /// The directory, as a canonical path.
@@ -118,7 +102,7 @@ impl Transaction {
 
     /// The files that this transaction would leave in place, in order, each with its BLAKE3 and length in bytes.
     pub fn files(&self) -> impl Iterator<Item = (&str, ObjectId, u64)> {
-        self.files.iter().map(|(rel, staged)| (rel.as_str(), staged.digest(), staged.bytes))
+        self.files.iter().map(|(rel, staged)| (rel.as_str(), staged.digest(), staged.bytes()))
     }
 
     /// Begins the file `rel`, empty, whatever was written to it before.
@@ -128,15 +112,7 @@ impl Transaction {
     pub fn file(&mut self, rel: &str) -> Result<FileSink<'_>, WorktreeError> {
         path::check(rel)?;
         self.discard(rel);
-        let temporary = self.temporary()?;
-        let file = File::create_new(&temporary).map_err(WorktreeError::io("write", &temporary))?;
-        let staged = Staged {
-            temporary: Some(temporary),
-            writer: Some(BufWriter::with_capacity(64 << 10, file)),
-            hasher: Box::default(),
-            digest: None,
-            bytes: 0,
-        };
+        let staged = Staged::create(self.temporary()?)?;
         self.files.insert(rel.to_owned(), staged);
         self.opened(rel)?;
         Ok(FileSink { transaction: self, rel: rel.to_owned() })
@@ -148,19 +124,14 @@ impl Transaction {
     /// # Errors
     /// As [`Self::file`]; a full disk.
     pub fn append(&mut self, rel: &str, bytes: &[u8]) -> Result<(), WorktreeError> {
-        if self.files.get(rel).is_none_or(|staged| staged.digest.is_some()) {
+        if !self.files.get(rel).is_some_and(Staged::grows) {
             self.file(rel)?;
         }
         self.reopen(rel)?;
-        if let Some(Staged {
-            writer: Some(writer), temporary: Some(temporary), hasher, bytes: total, ..
-        }) = self.files.get_mut(rel)
-        {
-            writer.write_all(bytes).map_err(WorktreeError::io("write", temporary))?;
-            hasher.update(bytes);
-            *total += bytes.len() as u64;
+        match self.files.get_mut(rel) {
+            Some(staged) => staged.append(bytes, &mut self.early),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Makes `bytes` the content of the file `rel`.
@@ -186,13 +157,7 @@ impl Transaction {
     ) -> Result<(), WorktreeError> {
         path::check(rel)?;
         self.discard(rel);
-        let staged = Staged {
-            temporary: Some(temporary.to_owned()),
-            writer: None,
-            hasher: Box::default(),
-            digest: Some(blake3),
-            bytes,
-        };
+        let staged = Staged::known(Some(temporary.to_owned()), blake3, bytes);
         self.files.insert(rel.to_owned(), staged);
         Ok(())
     }
@@ -210,8 +175,7 @@ impl Transaction {
         let file = self.worktree.target.join(rel);
         let bytes = fs::symlink_metadata(&file).map_err(WorktreeError::io("look at", &file))?.len();
         self.discard(rel);
-        let staged =
-            Staged { temporary: None, writer: None, hasher: Box::default(), digest: Some(blake3), bytes };
+        let staged = Staged::known(None, blake3, bytes);
         self.files.insert(rel.to_owned(), staged);
         Ok(true)
     }
@@ -276,7 +240,8 @@ impl Transaction {
 
     /// Makes the content of the files durable, before any name points to it. Several wait at a time: the disk does not
     /// take longer for them together.
-    fn sync(&self, rels: &[String]) -> Result<(), WorktreeError> {
+    fn sync(&mut self, rels: &[String]) -> Result<(), WorktreeError> {
+        self.early.finish().map_err(|(path, source)| WorktreeError::Io { action: "sync", path, source })?;
         let temporaries: Vec<&PathBuf> =
             rels.iter().filter_map(|rel| self.files[rel].temporary.as_ref()).collect();
         let next = AtomicUsize::new(0);
@@ -310,7 +275,7 @@ impl Transaction {
             staged.temporary = Some(temporary);
             return Err(WorktreeError::Io { action: "write", path: file, source: error });
         }
-        let (digest, bytes) = (staged.digest(), staged.bytes);
+        let (digest, bytes) = (staged.digest(), staged.bytes());
         folders.insert(folder);
         let meta = fs::symlink_metadata(&file).map_err(WorktreeError::io("look at", &file))?;
         self.worktree.state.record(rel, digest, &meta);
@@ -357,119 +322,34 @@ impl Transaction {
     }
 
     fn reopen(&mut self, rel: &str) -> Result<(), WorktreeError> {
-        if self.files.get(rel).is_none_or(|staged| staged.writer.is_some()) {
+        if self.files.get(rel).is_none_or(Staged::is_open) {
             return Ok(());
         }
         self.opened(rel)?;
-        if let Some(staged) = self.files.get_mut(rel)
-            && let Some(temporary) = &staged.temporary
-        {
-            let file = File::options()
-                .append(true)
-                .open(temporary)
-                .map_err(WorktreeError::io("write", temporary))?;
-            staged.writer = Some(BufWriter::with_capacity(64 << 10, file));
-        }
-        Ok(())
+        self.files.get_mut(rel).map_or(Ok(()), Staged::reopen)
     }
 
-    /// Writes out what is buffered and closes the file.
+    /// Writes out what is pending and closes the file.
     fn close(&mut self, rel: &str) -> Result<(), WorktreeError> {
-        let Some(staged) = self.files.get_mut(rel) else { return Ok(()) };
-        if let (Some(mut writer), Some(temporary)) = (staged.writer.take(), &staged.temporary) {
-            writer.flush().map_err(WorktreeError::io("write", temporary))?;
-        }
-        Ok(())
+        self.files.get_mut(rel).map_or(Ok(()), Staged::close)
     }
 
     /// Forgets what was staged for `rel`.
     fn discard(&mut self, rel: &str) {
         self.open.retain(|open| open != rel);
-        if let Some(Staged { temporary: Some(temporary), .. }) = self.files.remove(rel) {
-            fs::remove_file(temporary).ok();
+        if let Some(mut staged) = self.files.remove(rel) {
+            staged.discard();
         }
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        for staged in self.files.values_mut() {
-            staged.writer = None;
-            if let Some(temporary) = staged.temporary.take() {
-                fs::remove_file(temporary).ok();
-            }
-        }
+        self.files.values_mut().for_each(Staged::discard);
         if let Some(staging) = self.staging.take() {
             fs::remove_dir_all(&staging.folder).ok();
         }
     }
-}
-
-/// Decides what becomes of every file.
-fn plan(
-    worktree: &Worktree,
-    files: &BTreeMap<String, Staged>,
-    force: bool,
-    stale: Scope<'_>,
-) -> Result<Plan, WorktreeError> {
-    let mut plan = Plan { write: Vec::new(), keep: Vec::new(), remove: Vec::new(), forget: Vec::new() };
-    let mut conflicts = BTreeSet::new();
-    for rel in worktree.state.tracked().filter(|rel| !files.contains_key(*rel) && stale(rel)) {
-        // The memory is a file that anybody can write: what it says is checked like any other path.
-        path::check(rel)?;
-        if matches!(path::parent(&worktree.target, rel)?, Way::File(_)) {
-            plan.forget.push(rel.to_owned());
-            continue;
-        }
-        match worktree.standing(rel, None)? {
-            Standing::Absent | Standing::Folder => plan.forget.push(rel.to_owned()),
-            Standing::ByHand if !force => {
-                conflicts.insert(PathBuf::from(rel));
-            }
-            Standing::ByHand | Standing::Ours | Standing::Right => plan.remove.push(rel.to_owned()),
-        }
-    }
-    let goes = |rel: &str| plan.remove.iter().any(|gone| gone == rel);
-    for (rel, staged) in files {
-        if let Way::File(inside) = path::parent(&worktree.target, rel)? {
-            if !goes(&inside) {
-                return Err(WorktreeError::Blocked { path: worktree.target.join(inside) });
-            }
-            plan.write.push(rel.clone());
-            continue;
-        }
-        match worktree.standing(rel, Some(&staged.digest()))? {
-            Standing::Right => plan.keep.push(rel.clone()),
-            Standing::ByHand if !force => {
-                conflicts.insert(PathBuf::from(rel));
-            }
-            Standing::Folder if !only_holds(&worktree.target.join(rel), &worktree.target, &goes) => {
-                return Err(WorktreeError::Blocked { path: worktree.target.join(rel) });
-            }
-            // Content that was in place a moment ago and has changed since.
-            _ if staged.temporary.is_none() => {
-                conflicts.insert(PathBuf::from(rel));
-            }
-            _ => plan.write.push(rel.clone()),
-        }
-    }
-    if conflicts.is_empty() {
-        return Ok(plan);
-    }
-    Err(WorktreeError::Conflicts { paths: conflicts.into_iter().collect() })
-}
-
-/// Whether a folder holds files that go and nothing else, so that it goes too. An empty one stays: nobody removes it.
-fn only_holds(folder: &Path, target: &Path, goes: &dyn Fn(&str) -> bool) -> bool {
-    let Ok(mut entries) = fs::read_dir(folder).map(Iterator::peekable) else { return false };
-    entries.peek().is_some()
-        && entries.all(|entry| {
-            let Ok(entry) = entry else { return false };
-            let path = entry.path();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            let rel = path.strip_prefix(target).ok().and_then(Path::to_str);
-            if is_folder { only_holds(&path, target, goes) } else { rel.is_some_and(goes) }
-        })
 }
 
 /// Makes the folders from `target` to `folder`, noting those whose names are to be made durable.

@@ -4,6 +4,7 @@
 //! covered by a hash that it checks before use, or by the object's own hash after. `docs/format.md` describes
 //! the file byte for byte.
 
+mod asked;
 mod build;
 mod check;
 mod format;

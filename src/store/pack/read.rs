@@ -1,6 +1,6 @@
 //! Reading a pack: one small read to find an object, one block to unpack.
 //!
-//! Rests on positioned reads, never on mapped memory. Invariants: footer, tombstones and fan-out are checked when the
+//! Rests on positioned reads, never on mapped memory, and on what is remembered of a table that is asked often. Invariants: footer, tombstones and fan-out are checked when the
 //! pack is opened, a bucket of the table before anything is said of it (but for rows whose object is hashed at once,
 //! which proves them), an object's bytes (by the store) when they are returned; no length from the file is believed before it is compared with the file.
 
@@ -10,11 +10,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use super::asked::Asked;
 use super::format;
 use super::format::Block;
 use super::format::Entry;
@@ -43,8 +42,7 @@ pub struct PackReader {
     /// For every bucket: rows up to its end, and the check of its rows.
     fan_out: Vec<(u32, u64)>,
     serial: u64,
-    lookups: AtomicU32,
-    filter: OnceLock<Option<Filter>>,
+    asked: Asked,
 }
 
 impl PackReader {
@@ -95,8 +93,7 @@ impl PackReader {
             tombstones,
             fan_out,
             serial: next_serial(),
-            lookups: AtomicU32::new(0),
-            filter: OnceLock::new(),
+            asked: Asked::default(),
         })
     }
 
@@ -153,10 +150,7 @@ impl PackReader {
     /// # Errors
     /// When the bucket cannot be read or does not match its check.
     pub fn lookup(&self, id: &ObjectId) -> Result<Option<Entry>, StoreError> {
-        if self.lookups.fetch_add(1, Ordering::Relaxed) >= self.footer.objects / 64 + 64
-            && let Some(filter) = self.filter.get_or_init(|| Filter::build(self).ok())
-            && !filter.may_contain(id)
-        {
+        if self.asked.surely_absent(self, id) {
             return Ok(None);
         }
         Ok(find_row(&self.bucket(format::bucket_of(id, self.footer.fan_bits))?, id))
@@ -165,7 +159,11 @@ impl PackReader {
     /// Where `id` probably lies: the row is not held against its check. For whoever hashes the object all the same, and
     /// asks [`Self::lookup`] where that fails or nothing is found.
     pub(in crate::store) fn lookup_unchecked(&self, id: &ObjectId) -> Option<Entry> {
-        find_row(&self.bucket_rows(format::bucket_of(id, self.footer.fan_bits)).ok()?, id)
+        let bucket = format::bucket_of(id, self.footer.fan_bits);
+        match self.asked.table(self) {
+            Some(table) => find_row(&table[self.span_of(bucket)], id),
+            None => find_row(&self.bucket_rows(bucket).ok()?, id),
+        }
     }
 
     /// Appends up to `limit` ids from `low` to `high` (both included) to `out`, in order.
@@ -196,7 +194,14 @@ impl PackReader {
         Ok(())
     }
 
-    fn bucket(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
+    /// Where the rows of a bucket lie in the table, in bytes.
+    fn span_of(&self, bucket: usize) -> std::ops::Range<usize> {
+        let start = bucket.checked_sub(1).map_or(0, |before| self.fan_out[before].0);
+        start as usize * format::ENTRY_LEN..self.fan_out[bucket].0 as usize * format::ENTRY_LEN
+    }
+
+    /// The rows of one bucket, held against their check.
+    pub(super) fn bucket(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
         let rows = self.bucket_rows(bucket)?;
         if format::bucket_check(&rows) == self.fan_out[bucket].1 {
             Ok(rows)
@@ -206,10 +211,9 @@ impl PackReader {
     }
 
     fn bucket_rows(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
-        let start = bucket.checked_sub(1).map_or(0, |before| self.fan_out[before].0);
-        let (end, _) = self.fan_out[bucket];
-        let mut rows = vec![0; (end - start) as usize * format::ENTRY_LEN];
-        let at = self.footer.entries_at() + u64::from(start) * format::ENTRY_LEN as u64;
+        let span = self.span_of(bucket);
+        let mut rows = vec![0; span.len()];
+        let at = self.footer.entries_at() + span.start as u64;
         self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
         Ok(rows)
     }
@@ -399,40 +403,4 @@ pub(super) fn unpack(packed: &[u8], unpacked_len: u32) -> Result<Vec<u8>, String
             Err("unpacks to the wrong length".to_owned())
         }
     })
-}
-
-/// Two bits per object in a bitmap of 16 bits per object: says "absent" without a read for 98.6 of 100 absent ids.
-/// Built from the table once a pack has been asked often enough to pay for it.
-#[derive(Debug)]
-struct Filter {
-    bits: Vec<u64>,
-    mask: u64,
-}
-
-impl Filter {
-    /// Reads every bucket, each against its check: a damaged one must be met by look-ups, not turned into "absent".
-    fn build(reader: &PackReader) -> Result<Self, StoreError> {
-        let size = (u64::from(reader.footer.objects) * 16).next_power_of_two().max(64);
-        let mut filter = Self { bits: vec![0; usize::try_from(size / 64).unwrap_or(1)], mask: size - 1 };
-        for bucket in 0..reader.fan_out.len() {
-            for row in reader.bucket(bucket)?.chunks_exact(format::ENTRY_LEN) {
-                for probe in Self::probes(&ObjectId::from_bytes(format::digest_at(row, 0))) {
-                    let bit = probe & filter.mask;
-                    filter.bits[(bit / 64) as usize] |= 1 << (bit % 64);
-                }
-            }
-        }
-        Ok(filter)
-    }
-
-    fn probes(id: &ObjectId) -> [u64; 2] {
-        [format::u64_at(id.as_bytes(), 8), format::u64_at(id.as_bytes(), 16)]
-    }
-
-    fn may_contain(&self, id: &ObjectId) -> bool {
-        Self::probes(id).iter().all(|probe| {
-            let bit = probe & self.mask;
-            self.bits[(bit / 64) as usize] & (1 << (bit % 64)) != 0
-        })
-    }
 }

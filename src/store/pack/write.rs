@@ -15,6 +15,7 @@ use super::format::Block;
 use super::format::Entry;
 use super::format::Footer;
 use super::read::unpack;
+use crate::base::fs::EarlySync;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
 use crate::store::operation::PackEntry;
@@ -29,6 +30,7 @@ pub(in crate::store) struct PackWriter {
     blocks: Vec<Block>,
     table: FxHashMap<ObjectId, (u32, u32, u32)>,
     object_bytes: u64,
+    early: EarlySync,
 }
 
 impl PackWriter {
@@ -48,6 +50,7 @@ impl PackWriter {
             blocks: Vec::new(),
             table: FxHashMap::default(),
             object_bytes: 0,
+            early: EarlySync::default(),
         };
         writer.put(&format::header())?;
         Ok(writer)
@@ -57,6 +60,7 @@ impl PackWriter {
         self.file.write_all_at(bytes, self.len).map_err(StoreError::io("write", &self.path))?;
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
+        self.early.wrote(&self.path, &self.file, bytes.len());
         Ok(())
     }
 
@@ -163,6 +167,7 @@ impl PackWriter {
             index_hash: *blake3::hash(&fan_out).as_bytes(),
         };
         self.put(&footer.encode())?;
+        self.early.finish().map_err(|(path, source)| StoreError::io("sync", &path)(source))?;
         self.file.sync_all().map_err(StoreError::io("sync", &self.path))?;
         let id = ObjectId::from_bytes(*self.hasher.finalize().as_bytes());
         Ok((self.path, PackEntry { bytes: self.len, id, objects: objects.into() }))
