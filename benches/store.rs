@@ -36,7 +36,11 @@ fn main() -> Done<()> {
     let input = bytes_below(&sample.sources())?;
     writeln!(out, "sample                    {rows} rows, {:.1} MB, medians of {times}", mb(input))?;
 
-    let git = median(times, || sample.copy()?.git())?;
+    let mut repository = sample.copy()?;
+    let git = median(times, || {
+        repository = sample.copy()?;
+        repository.git()
+    })?;
     if let Some((cpu, bytes)) = git {
         line(&mut out, "git add, git commit", cpu, bytes, input)?;
     }
@@ -92,18 +96,39 @@ fn main() -> Done<()> {
         Ok((start.elapsed().as_secs_f64(), bytes_below(&folder.join("exports"))?))
     })?;
     writeln!(out, "checkout of exports     {:>8.1} MB/s, {:.1} MB", mb(written) / wall, mb(written))?;
-    writeln!(out, "cat of a record         {:>8.1} ms", compared.asked(&["cat", &id])?)?;
-    writeln!(out, "log -n 1                {:>8.1} ms", sample.asked(&["log", "-n", "1"])?)?;
-    writeln!(
-        out,
-        "--version               {:>8.1} ms: what starting the program takes",
-        sample.asked(&["--version"])?
+
+    let file = format!("HEAD:{}", repository.first_source()?);
+    let theirs = |args: &[&str]| git.map(|_| repository.git_asked(args)).transpose();
+    question(
+        &mut out,
+        "cat of a record",
+        compared.asked(&["cat", &id])?,
+        theirs(&["cat-file", "blob", &file])?,
     )?;
+    question(&mut out, "log -n 1", sample.asked(&["log", "-n", "1"])?, theirs(&["log", "-n", "1"])?)?;
+    question(&mut out, "--version", sample.asked(&["--version"])?, theirs(&["--version"])?)?;
+    question(&mut out, "the smallest program", asked(|| Command::new("true"))?, None)?;
     Ok(())
 }
 
 fn line(out: &mut impl Write, name: &str, cpu: f64, bytes: f64, input: f64) -> io::Result<()> {
     writeln!(out, "{name:<24}{cpu:>8.2} s CPU {:>8.1} MB  {:>5.2} of the input", mb(bytes), bytes / input)
+}
+
+fn question(out: &mut impl Write, name: &str, wall: f64, git: Option<f64>) -> io::Result<()> {
+    let git = git.map_or_else(String::new, |git| format!("   git {git:>6.1} ms, ratio {:.2}", wall / git));
+    writeln!(out, "{name:<24}{wall:>8.1} ms{git}")
+}
+
+/// Milliseconds from the start of a program to its end, in the median.
+fn asked(program: impl Fn() -> Command) -> Done<f64> {
+    median(QUESTIONS, || {
+        let mut command = program();
+        let start = Instant::now();
+        let status = command.stdout(Stdio::null()).status()?;
+        let wall = start.elapsed().as_secs_f64() * 1000.0;
+        if status.success() { Ok(wall) } else { Err(format!("{command:?}: {status}").into()) }
+    })
 }
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> Done<T>
@@ -239,13 +264,25 @@ impl Place {
         Ok(Some((cpu, bytes_below(&self.sources().join(".git"))?)))
     }
 
-    /// Milliseconds from the start of the program to its end, in the median.
     fn asked(&self, args: &[&str]) -> Done<f64> {
-        median(QUESTIONS, || {
-            let start = Instant::now();
-            self.distill(args)?;
-            Ok(start.elapsed().as_secs_f64() * 1000.0)
+        asked(|| self.command(args))
+    }
+
+    fn git_asked(&self, args: &[&str]) -> Done<f64> {
+        asked(|| {
+            let mut command = Command::new("git");
+            command.args(args).current_dir(self.sources());
+            command
         })
+    }
+
+    /// A source file, as git names it.
+    fn first_source(&self) -> Done<String> {
+        let mut names = fs::read_dir(self.sources().join("data/_kb"))?
+            .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort_unstable();
+        Ok(format!("data/_kb/{}", names.first().ok_or("no source file")?))
     }
 }
 
