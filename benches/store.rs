@@ -106,7 +106,12 @@ fn main() -> Done<()> {
         theirs(&["cat-file", "blob", &file])?,
     )?;
     question(&mut out, "log -n 1", sample.asked(&["log", "-n", "1"])?, theirs(&["log", "-n", "1"])?)?;
-    question(&mut out, "--version", sample.asked(&["--version"])?, theirs(&["--version"])?)?;
+    let start = asked(|| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+        command.arg("--version");
+        command
+    })?;
+    question(&mut out, "--version", start, theirs(&["--version"])?)?;
     question(&mut out, "the smallest program", asked(|| Command::new("true"))?, None)?;
     Ok(())
 }

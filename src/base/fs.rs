@@ -68,15 +68,16 @@ impl EarlySync {
         if self.bytes < Self::BYTES {
             return;
         }
-        // Nothing depends on it: what cannot be cloned or handed over is synced at the end.
+        // Nothing depends on it: what cannot be cloned or handed over, or has no thread, is synced at the end.
         let Ok(file) = file.try_clone() else { return };
-        let (sender, _) = self.thread.get_or_insert_with(|| {
+        if self.thread.is_none() {
             let (sender, files) = sync_channel::<Growing>(1);
             let sync = move || {
                 files.into_iter().try_for_each(|(path, file)| file.sync_data().map_err(|error| (path, error)))
             };
-            (sender, std::thread::spawn(sync))
-        });
+            self.thread = std::thread::Builder::new().spawn(sync).ok().map(|thread| (sender, thread));
+        }
+        let Some((sender, _)) = &self.thread else { return };
         if sender.try_send((path.to_owned(), file)).is_ok() {
             self.bytes = 0;
         }

@@ -360,6 +360,25 @@ fn work_that_relies_on_a_merged_pack_is_published_and_on_a_collected_one_refused
     assert!(matches!(refused, StoreError::PackGone { pack: gone } if gone == pack), "{refused}");
 }
 
+/// A pack that is asked often answers from memory; what it says stays the same, and what it does not have stays absent.
+#[test]
+fn a_pack_that_is_asked_often_says_what_it_said() {
+    let (_dir, store) = fresh();
+    publish(&store, "a", 3000);
+    publish(&store, "b", 500);
+    let asked: Vec<_> = (0..3000)
+        .flat_map(|n| ["a", "b", "c"].map(|series| (series, n, object(series, n))))
+        .map(|(series, n, bytes)| (ObjectId::of(&bytes), bytes, series == "a" || (series == "b" && n < 500)))
+        .collect();
+    let ids: Vec<_> = asked.iter().map(|(id, ..)| *id).collect();
+    for round in 0..3 {
+        let found = store.try_find_many(&ids).expect("a whole store");
+        for ((id, bytes, is_there), found) in asked.iter().zip(found) {
+            assert_eq!(found.as_deref(), is_there.then_some(&bytes[..]), "{id} in round {round}");
+        }
+    }
+}
+
 #[test]
 fn a_read_only_directory_can_be_read() {
     use std::os::unix::fs::PermissionsExt as _;

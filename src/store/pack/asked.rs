@@ -1,8 +1,8 @@
 //! What a reader remembers of its table once it has been asked often enough to pay for it.
 //!
 //! Rests on the reader. Invariants: a filter is made of buckets that match their checks, so that damage is met by look-ups and never
-//! turned into "absent"; rows in memory are believed by nobody who does not hash the object; all tables of the process
-//! together hold no more than [`TABLE_BYTES_MAX`].
+//! turned into "absent"; places in memory are believed by nobody who does not hash the object; those of all packs of the process
+//! together hold no more than [`PLACES_MAX`].
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
@@ -10,15 +10,18 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use super::format;
+use super::format::Entry;
 use super::read::PackReader;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
 
-/// Bytes that the tables in memory may have together: those of 1.5 million objects, a run over some 350,000 rows.
-const TABLE_BYTES_MAX: usize = 64 << 20;
+/// Places that may be in memory together, 16 bytes each: 96 MiB, enough for a run over some 1.5 million rows.
+const PLACES_MAX: usize = 6 << 20;
+/// Buckets that are read at a time, some 64 objects of 44 bytes each.
+const BUCKETS_AT_A_TIME: usize = 256;
 
-/// Bytes that they have.
-static TABLE_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Places that are in memory.
+static PLACES: AtomicUsize = AtomicUsize::new(0);
 
 /// How often a table was asked, and what is remembered of it.
 #[derive(Debug, Default)]
@@ -26,7 +29,7 @@ pub(super) struct Asked {
     checked: AtomicU32,
     filter: OnceLock<Option<Filter>>,
     unchecked: AtomicU32,
-    table: OnceLock<Option<HeldTable>>,
+    places: OnceLock<Option<Places>>,
 }
 
 impl Asked {
@@ -36,12 +39,12 @@ impl Asked {
         is_often(&self.checked, reader) && filter().is_some_and(|filter| !filter.may_contain(id))
     }
 
-    /// The rows of the table, unchecked, where they are in memory; counts as a question.
-    pub(super) fn table(&self, reader: &PackReader) -> Option<&[u8]> {
+    /// Where each object lies, where that is in memory; counts as a question.
+    pub(super) fn places(&self, reader: &PackReader) -> Option<&Places> {
         if !is_often(&self.unchecked, reader) {
             return None;
         }
-        self.table.get_or_init(|| HeldTable::read(reader)).as_ref().map(|table| table.rows.as_slice())
+        self.places.get_or_init(|| Places::read(reader)).as_ref()
     }
 }
 
@@ -52,34 +55,63 @@ fn is_often(questions: &AtomicU32, reader: &PackReader) -> bool {
     questions.load(Ordering::Relaxed) >= enough || questions.fetch_add(1, Ordering::Relaxed) >= enough
 }
 
-/// The rows of a table, within what all tables may hold.
+/// Where the objects of a pack lie, in the order of its table; of an id it has what tells it from others of its bucket.
 #[derive(Debug)]
-struct HeldTable {
-    rows: Vec<u8>,
+pub(super) struct Places {
+    places: Vec<Place>,
+    /// What they count for, of [`PLACES_MAX`].
+    count: usize,
 }
 
-impl HeldTable {
-    /// `None` where there is no room for it, or it cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// See [`tail_of`].
+    tail: u32,
+    block: u32,
+    offset: u32,
+    len: u32,
+}
+
+/// The 32 bits of an id after those that choose its bucket: in order within a bucket. That two objects of a bucket share them happens
+/// once in some hundred large packs, and then one of them does not hash to its name.
+fn tail_of(id: &ObjectId, fan_bits: u32) -> u32 {
+    let bits = format::u64_at(id.as_bytes(), 0).swap_bytes();
+    u32::try_from(bits << fan_bits >> 32).unwrap_or(u32::MAX)
+}
+
+impl Places {
+    /// `None` where there is no room for them, or the table cannot be read.
     fn read(reader: &PackReader) -> Option<Self> {
-        let bytes = reader.objects() as usize * format::ENTRY_LEN;
-        let room = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= TABLE_BYTES_MAX);
-        TABLE_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
-        let table = reader.table().ok().map(|rows| Self { rows });
-        if table.is_none() {
-            give_back(bytes);
+        let count = reader.objects() as usize;
+        let room = |held: usize| held.checked_add(count).filter(|sum| *sum <= PLACES_MAX);
+        PLACES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        // From here on its end gives back what it took.
+        let mut held = Self { places: Vec::with_capacity(count), count };
+        let buckets = reader.fan_out().len();
+        for first in (0..buckets).step_by(BUCKETS_AT_A_TIME) {
+            let rows = reader.rows_of(first..buckets.min(first + BUCKETS_AT_A_TIME)).ok()?;
+            held.places.extend(rows.chunks_exact(format::ENTRY_LEN).map(|row| {
+                let Entry { id, block, offset, len } = Entry::decode(row);
+                Place { tail: tail_of(&id, reader.fan_bits()), block, offset, len }
+            }));
         }
-        table
+        Some(held)
+    }
+
+    /// Where `id` probably lies; `rows` are those of its bucket.
+    pub(super) fn find(&self, rows: std::ops::Range<u32>, id: &ObjectId, fan_bits: u32) -> Option<Entry> {
+        let bucket = &self.places[rows.start as usize..rows.end as usize];
+        let tail = tail_of(id, fan_bits);
+        let found = bucket.binary_search_by_key(&tail, |place| place.tail).ok()?;
+        let Place { block, offset, len, .. } = bucket[found];
+        Some(Entry { id: *id, block, offset, len })
     }
 }
 
-impl Drop for HeldTable {
+impl Drop for Places {
     fn drop(&mut self) {
-        give_back(self.rows.len());
+        PLACES.fetch_sub(self.count, Ordering::Relaxed);
     }
-}
-
-fn give_back(bytes: usize) {
-    TABLE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// Two bits per object in a bitmap of 16 bits per object: says "absent" without a read for 98.6 of 100 absent ids.
@@ -114,5 +146,21 @@ impl Filter {
             let bit = probe & self.mask;
             self.bits[(bit / 64) as usize] & (1 << (bit % 64)) != 0
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_a_bucket_are_in_order_of_its_ids() {
+        let mut ids: Vec<_> = (0..5000_u32).map(|n| ObjectId::of(&n.to_le_bytes())).collect();
+        ids.sort_unstable();
+        for fan_bits in [0, 1, 5, 8, 24] {
+            let places: Vec<_> =
+                ids.iter().map(|id| (format::bucket_of(id, fan_bits), tail_of(id, fan_bits))).collect();
+            assert!(places.is_sorted_by(|a, b| a < b), "{fan_bits}");
+        }
     }
 }

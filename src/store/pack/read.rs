@@ -131,6 +131,11 @@ impl PackReader {
         &self.footer
     }
 
+    /// How many bits of an id choose its bucket.
+    pub(super) fn fan_bits(&self) -> u32 {
+        self.footer.fan_bits
+    }
+
     pub(super) fn file(&self) -> &File {
         &self.file
     }
@@ -160,9 +165,9 @@ impl PackReader {
     /// asks [`Self::lookup`] where that fails or nothing is found.
     pub(in crate::store) fn lookup_unchecked(&self, id: &ObjectId) -> Option<Entry> {
         let bucket = format::bucket_of(id, self.footer.fan_bits);
-        match self.asked.table(self) {
-            Some(table) => find_row(&table[self.span_of(bucket)], id),
-            None => find_row(&self.bucket_rows(bucket).ok()?, id),
+        match self.asked.places(self) {
+            Some(places) => places.find(self.span_of(bucket..bucket + 1), id, self.footer.fan_bits),
+            None => find_row(&self.rows_of(bucket..bucket + 1).ok()?, id),
         }
     }
 
@@ -194,15 +199,15 @@ impl PackReader {
         Ok(())
     }
 
-    /// Where the rows of a bucket lie in the table, in bytes.
-    fn span_of(&self, bucket: usize) -> std::ops::Range<usize> {
-        let start = bucket.checked_sub(1).map_or(0, |before| self.fan_out[before].0);
-        start as usize * format::ENTRY_LEN..self.fan_out[bucket].0 as usize * format::ENTRY_LEN
+    /// Which rows of the table the buckets have.
+    fn span_of(&self, buckets: std::ops::Range<usize>) -> std::ops::Range<u32> {
+        let ends_before = |bucket: usize| bucket.checked_sub(1).map_or(0, |before| self.fan_out[before].0);
+        ends_before(buckets.start)..ends_before(buckets.end)
     }
 
     /// The rows of one bucket, held against their check.
     pub(super) fn bucket(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
-        let rows = self.bucket_rows(bucket)?;
+        let rows = self.rows_of(bucket..bucket + 1)?;
         if format::bucket_check(&rows) == self.fan_out[bucket].1 {
             Ok(rows)
         } else {
@@ -210,10 +215,11 @@ impl PackReader {
         }
     }
 
-    fn bucket_rows(&self, bucket: usize) -> Result<Vec<u8>, StoreError> {
-        let span = self.span_of(bucket);
-        let mut rows = vec![0; span.len()];
-        let at = self.footer.entries_at() + span.start as u64;
+    /// The bytes of the rows of some buckets, one after another; nothing of them is checked.
+    pub(super) fn rows_of(&self, buckets: std::ops::Range<usize>) -> Result<Vec<u8>, StoreError> {
+        let span = self.span_of(buckets);
+        let mut rows = vec![0; span.len() * format::ENTRY_LEN];
+        let at = self.footer.entries_at() + u64::from(span.start) * format::ENTRY_LEN as u64;
         self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
         Ok(rows)
     }
@@ -231,10 +237,7 @@ impl PackReader {
 
     /// The bytes of all rows; nothing of them is checked.
     pub(super) fn table(&self) -> Result<Vec<u8>, StoreError> {
-        let mut rows = vec![0; self.footer.objects as usize * format::ENTRY_LEN];
-        let at = self.footer.entries_at();
-        self.file.read_exact_at(&mut rows, at).map_err(StoreError::io("read", &self.path))?;
-        Ok(rows)
+        self.rows_of(0..self.fan_out.len())
     }
 
     /// The rows of one bucket, in order of id.
