@@ -23,6 +23,11 @@ impl ObjectId {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The ids of objects, in their order: as [`Self::of`] for each, in a fraction of the time where there are many small ones.
+    pub fn of_each(objects: &[&[u8]]) -> Vec<Self> {
+        super::batch::ids(objects)
+    }
+
     /// Wraps a digest that the caller has computed or read.
     pub const fn from_bytes(digest: [u8; 32]) -> Self {
         Self(digest)

@@ -3,6 +3,7 @@
 //! Rests on `base` alone and does no I/O; the capability traits [`Exists`], [`Find`] and [`Write`] are what the layers
 //! above need of a store. Invariant: whoever returns bytes for an id has hashed them again.
 
+mod batch;
 mod id;
 mod memory;
 

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::opened::Store;
 use super::pack::Entry;
 use super::pack::PackReader;
-use super::pack::checked;
+use super::pack::each_checked;
 use crate::object::ObjectBytes;
 use crate::object::ObjectId;
 
@@ -80,11 +80,9 @@ impl Store {
             let cached = self.cache().get((holder.serial(), first.block));
             let read = if cached.is_none() { holder.read_block(first.block).ok() } else { None };
             let Some(bytes) = cached.as_deref().or(read.as_ref()) else { return };
-            for (at, _, entry) in *block {
-                if let Ok(object) = checked(bytes, entry) {
-                    out.push((*at, object.to_vec()));
-                }
-            }
+            let entries: Vec<_> = block.iter().map(|(.., entry)| *entry).collect();
+            let objects = block.iter().zip(each_checked(bytes, &entries));
+            out.extend(objects.filter_map(|((at, ..), object)| Some((*at, object.ok()?.to_vec()))));
         });
         for (at, bytes) in found {
             answers[at] = Some(ObjectBytes::from(bytes));

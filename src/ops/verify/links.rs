@@ -2,8 +2,11 @@
 //!
 //! Rests on whoever has just hashed the bytes. A record's *link* is a hash over the id of
 //! the evidence that it rests on and its provenance, as it carries both: evidence, scored run and export row of one key must
-//! have one link. Invariants: hashes are 16 bytes of BLAKE3, so that two that
-//! differ are never taken for equal by anything short of 2^64 tries; what has not the form of its schema is kept as flawed.
+//! have one link. Invariants: hashes are 128 bits of SipHash under keys that only this process knows, so that nobody can look for
+//! two texts that share one, and none is compared with one of another process; what has not the form of its schema is kept as flawed.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::OnceLock;
 
 use crate::object::ObjectId;
 use crate::record::{
@@ -58,15 +61,18 @@ impl Linker {
     }
 }
 
-/// Hashes the parts; no part is empty, and their lengths are fixed but for the last.
+/// Hashes the parts; no part is empty, and their lengths are fixed but for the last. The keys of these hashes are drawn when the process
+/// begins and are told to nobody: whoever forges a store cannot look for two texts that share one, and no cryptographic hash is needed.
 pub(super) fn mix(parts: &[&[u8]]) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut first = [0; 16];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    u128::from_le_bytes(first)
+    static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
+    let halves = KEYS.get_or_init(Default::default).each_ref().map(|key| {
+        let mut hasher = key.build_hasher();
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish()
+    });
+    u128::from(halves[0]) << 64 | u128::from(halves[1])
 }
 
 /// A key, hashed.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::format;
 use super::read::PackReader;
-use super::read::checked;
+use super::read::each_checked;
 use super::table::Table;
 use crate::object::ObjectId;
 use crate::store::error::StoreError;
@@ -159,28 +159,29 @@ fn check_objects<T: Default>(
 ) -> (PackCheck, Vec<T>) {
     let mut check = PackCheck::default();
     let mut seen = Vec::with_capacity(rows.len());
-    let mut loaded: Option<(u32, Result<Vec<u8>, String>)> = None;
-    for row in rows {
-        let entry = table.entry(*row);
-        let block = match loaded.take() {
-            Some((index, block)) if index == entry.block => block,
-            _ => reader.read_block(entry.block).map_err(|error| match error {
-                StoreError::Damaged { detail, .. } => detail,
-                other => other.to_string(),
-            }),
+    for together in rows.chunk_by(|a, b| table.entry(*a).block == table.entry(*b).block) {
+        let together: Vec<_> = together.iter().map(|row| table.entry(*row)).collect();
+        let block = reader.read_block(together[0].block).map_err(|error| match error {
+            StoreError::Damaged { detail, .. } => detail,
+            other => other.to_string(),
+        });
+        let objects = match &block {
+            Ok(block) => each_checked(block, &together),
+            Err(detail) => vec![Err(detail.clone()); together.len()],
         };
-        match block.as_ref().map_err(Clone::clone).and_then(|block| checked(block, &entry)) {
-            Ok(bytes) => {
-                check.objects += 1;
-                check.bytes += bytes.len() as u64;
-                seen.push(see(&entry.id, bytes));
-            }
-            Err(detail) => {
-                check.findings.push((Some(entry.id), detail));
-                seen.push(T::default());
+        for (entry, object) in together.iter().zip(objects) {
+            match object {
+                Ok(bytes) => {
+                    check.objects += 1;
+                    check.bytes += bytes.len() as u64;
+                    seen.push(see(&entry.id, bytes));
+                }
+                Err(detail) => {
+                    check.findings.push((Some(entry.id), detail));
+                    seen.push(T::default());
+                }
             }
         }
-        loaded = Some((entry.block, block));
     }
     (check, seen)
 }

@@ -23,7 +23,7 @@ pub use format::FORMAT_VERSION;
 pub use format::OBJECT_BYTES_MAX;
 pub use objects::PackObjects;
 pub use read::PackReader;
-pub(super) use read::checked;
+pub(super) use read::each_checked;
 pub(super) use read::next_serial;
 pub(super) use read::slice_of;
 pub(super) use read::tail_of;

@@ -368,18 +368,37 @@ pub(in crate::store) fn slice_of(
 }
 
 /// The bytes of `entry` in its unpacked block, if they hash to its name.
-pub(in crate::store) fn checked<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
-    let start = entry.offset as usize;
-    let bytes = start
-        .checked_add(entry.len as usize)
-        .and_then(|end| block.get(start..end))
-        .ok_or_else(|| format!("its row points outside block {}", entry.block))?;
+fn checked<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
+    let bytes = bytes_of(block, entry)?;
     let found = ObjectId::of(bytes);
     if found == entry.id {
         Ok(bytes)
     } else {
         Err(format!("the bytes in block {} hash to {found}", entry.block))
     }
+}
+
+/// As [`checked`] for each of `entries`, which lie in one block.
+pub(in crate::store) fn each_checked<'a>(
+    block: &'a [u8],
+    entries: &[Entry],
+) -> Vec<Result<&'a [u8], String>> {
+    let spans: Vec<_> = entries.iter().map(|entry| bytes_of(block, entry).ok()).collect();
+    let objects: Vec<&[u8]> = spans.iter().map(|span| span.unwrap_or_default()).collect();
+    let each = entries.iter().zip(spans).zip(ObjectId::of_each(&objects));
+    each.map(|((entry, span), id)| match span {
+        Some(bytes) if id == entry.id => Ok(bytes),
+        _ => checked(block, entry),
+    })
+    .collect()
+}
+
+fn bytes_of<'a>(block: &'a [u8], entry: &Entry) -> Result<&'a [u8], String> {
+    let start = entry.offset as usize;
+    start
+        .checked_add(entry.len as usize)
+        .and_then(|end| block.get(start..end))
+        .ok_or_else(|| format!("its row points outside block {}", entry.block))
 }
 
 thread_local! {
