@@ -28,6 +28,8 @@ const CHUNK_LEN: usize = 1024;
 const WHOLE: usize = CHUNK_LEN / BLOCK_LEN;
 /// Chunks of the largest object that is hashed here; larger ones fill the lanes by themselves.
 const CHUNKS_MAX: usize = 8;
+/// Objects that are hashed at a time: more fill the lanes no better, and a forged table may name the bytes of a block a million times.
+const OBJECTS_AT_A_TIME: usize = 1024;
 
 /// A chunk of an object.
 struct Chunk<'a> {
@@ -52,6 +54,14 @@ impl Chunk<'_> {
 /// The ids of `objects`, in their order.
 pub(super) fn ids(objects: &[&[u8]]) -> Vec<ObjectId> {
     let platform = Platform::detect();
+    let mut ids = Vec::with_capacity(objects.len());
+    for batch in objects.chunks(OBJECTS_AT_A_TIME) {
+        add_batch(platform, batch, &mut ids);
+    }
+    ids
+}
+
+fn add_batch(platform: Platform, objects: &[&[u8]], ids: &mut Vec<ObjectId>) {
     let mut chunks: Vec<Chunk<'_>> = Vec::with_capacity(objects.len() * 2);
     for object in objects.iter().filter(|object| is_small(object)) {
         let is_root = object.len() <= CHUNK_LEN;
@@ -83,7 +93,7 @@ pub(super) fn ids(objects: &[&[u8]]) -> Vec<ObjectId> {
         values.extend(own.iter().map(|chunk| chunk.value));
         ObjectId::from_bytes(bytes_of(&root(platform, &values)))
     };
-    objects.iter().map(id).collect()
+    ids.extend(objects.iter().map(id));
 }
 
 fn is_small(object: &[u8]) -> bool {
@@ -193,7 +203,8 @@ mod tests {
 
     #[test]
     fn ids_of_all_lengths_are_those_of_the_objects_alone() {
-        let bytes: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         let longest = CHUNKS_MAX * CHUNK_LEN + 70;
         // Each alone, where no lane is filled, and all in one batch, where all are.
         let objects: Vec<&[u8]> = (0..=longest).map(|len| &bytes[len % 97..][..len]).collect();

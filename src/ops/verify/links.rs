@@ -2,7 +2,7 @@
 //!
 //! Rests on whoever has just hashed the bytes. A record's *link* is a hash over the id of
 //! the evidence that it rests on and its provenance, as it carries both: evidence, scored run and export row of one key must
-//! have one link. Invariants: hashes are 128 bits of SipHash under keys that only this process knows, so that nobody can look for
+//! have one link. Invariants: hashes are 128 bits of `SipHash` under keys that only this process knows, so that nobody can look for
 //! two texts that share one, and none is compared with one of another process; what has not the form of its schema is kept as flawed.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};

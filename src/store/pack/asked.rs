@@ -73,7 +73,7 @@ struct Place {
 }
 
 /// The 32 bits of an id after those that choose its bucket: in order within a bucket. That two objects of a bucket share them happens
-/// once in some hundred large packs, and then one of them does not hash to its name.
+/// in one of some thirty packs of four million objects; then one of them does not hash to its name, and is looked up in the file.
 fn tail_of(id: &ObjectId, fan_bits: u32) -> u32 {
     let bits = format::u64_at(id.as_bytes(), 0).swap_bytes();
     u32::try_from(bits << fan_bits >> 32).unwrap_or(u32::MAX)

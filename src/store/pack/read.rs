@@ -1,8 +1,9 @@
 //! Reading a pack: one small read to find an object, one block to unpack.
 //!
-//! Rests on positioned reads, never on mapped memory, and on what is remembered of a table that is asked often. Invariants: footer, tombstones and fan-out are checked when the
-//! pack is opened, a bucket of the table before anything is said of it (but for rows whose object is hashed at once,
-//! which proves them), an object's bytes (by the store) when they are returned; no length from the file is believed before it is compared with the file.
+//! Rests on positioned reads, never on mapped memory, and on what is remembered of a table that is asked often. Invariants: footer,
+//! tombstones and fan-out are checked when the pack is opened, a bucket of the table before anything is said of it (but for rows whose
+//! object is hashed at once, which proves them), an object's bytes (by the store) when they are returned; no length from the file is
+//! believed before it is compared with the file.
 
 use std::cell::RefCell;
 use std::fs::File;
