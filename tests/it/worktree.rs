@@ -268,6 +268,27 @@ fn leftovers_of_dead_processes_go_and_those_of_living_ones_stay() {
 }
 
 #[test]
+fn leftovers_go_from_folders_outside_a_repository_too() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let leftover = folder.path().join(".distill-tmp-1-0");
+    fs::create_dir_all(&leftover).expect("make");
+    fs::write(leftover.join("0"), "half").expect("write");
+    fs::write(leftover.join("lock"), "").expect("write");
+    let begin = || Worktree::detached(folder.path()).expect("opens").begin().expect("begins");
+    let mut living = begin();
+    living.put("a", b"one\n").expect("writes");
+    assert!(!leftover.exists());
+    let mut other = begin();
+    other.put("b", b"two\n").expect("writes");
+    living.commit(false, &|_| false).expect("its files are still there");
+    other.commit(false, &|_| false).expect("its files are still there");
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).expect("list").map(|e| e.expect("entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
 fn nothing_leaves_the_target() {
     let place = Place::new();
     let outside = tempfile::tempdir().expect("a temporary directory");

@@ -26,6 +26,8 @@ const OPEN_FILES_MAX: usize = 16;
 const SYNCS_AT_A_TIME: usize = 8;
 /// What the name of a transaction's folder begins with.
 const STAGING_PREFIX: &str = ".distill-tmp-";
+/// And before it is locked.
+const MAKING_PREFIX: &str = ".distill-new-";
 
 /// Tells transactions of one process apart.
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
@@ -59,7 +61,7 @@ pub struct Transaction {
 struct Staging {
     folder: PathBuf,
     /// Held as long as the process lives, so that others can tell leftovers.
-    _lock: Option<File>,
+    _lock: File,
 }
 
 /// Writes one file of a transaction, hashing as it goes. Nothing needs to be closed.
@@ -397,24 +399,20 @@ impl Staging {
     fn new(worktree: &Worktree) -> Result<Self, WorktreeError> {
         let parent = &worktree.staging;
         fs::create_dir_all(parent).map_err(WorktreeError::io("make", parent))?;
-        // Nobody makes a folder while the leftovers of others are looked for.
-        let guard = worktree.lock()?;
-        if guard.is_some() {
-            sweep(parent);
-        }
-        let number = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        let folder = parent.join(format!("{STAGING_PREFIX}{}-{number}", std::process::id()));
+        sweep(parent);
+        let name = format!("{}-{}", std::process::id(), SEQUENCE.fetch_add(1, Ordering::Relaxed));
+        // It gets the name that others look at when it is locked, so that nobody takes it for abandoned.
+        let (making, folder) =
+            (parent.join(format!("{MAKING_PREFIX}{name}")), parent.join(format!("{STAGING_PREFIX}{name}")));
         // What a dead process with our id left behind.
+        fs::remove_dir_all(&making).ok();
         fs::remove_dir_all(&folder).ok();
-        fs::create_dir(&folder).map_err(WorktreeError::io("make", &folder))?;
-        let lock = if guard.is_some() {
-            let path = folder.join("lock");
-            let lock = File::create(&path).map_err(WorktreeError::io("write", &path))?;
-            lock.lock().map_err(WorktreeError::io("lock", &path))?;
-            Some(lock)
-        } else {
-            None
-        };
+        fs::create_dir(&making).map_err(WorktreeError::io("make", &making))?;
+        let path = making.join("lock");
+        let lock = File::create(&path).map_err(WorktreeError::io("write", &path))?;
+        // Where the disk knows no locks, nobody can tell that it is abandoned, and it stays.
+        lock.lock().ok();
+        fs::rename(&making, &folder).map_err(WorktreeError::io("make", &folder))?;
         Ok(Self { folder, _lock: lock })
     }
 }
