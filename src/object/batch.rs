@@ -91,7 +91,7 @@ fn add_batch(platform: Platform, objects: &[&[u8]], ids: &mut Vec<ObjectId>) {
         rest = others;
         values.clear();
         values.extend(own.iter().map(|chunk| chunk.value));
-        ObjectId::from_bytes(bytes_of(&root(platform, &values)))
+        ObjectId::from_bytes(bytes_of(&subtree(platform, &values, ROOT)))
     };
     ids.extend(objects.iter().map(id));
 }
@@ -146,24 +146,16 @@ fn finish(platform: Platform, chunk: &mut Chunk<'_>) {
     platform.compress_in_place(&mut chunk.value, &block, len, chunk.counter, start | CHUNK_END | root);
 }
 
-/// The value of an object from those of its chunks.
-fn root(platform: Platform, chunks: &[Words]) -> Words {
-    match chunks {
-        [alone] => *alone,
-        _ => parent(platform, chunks, ROOT),
+/// The value of chunks that lie beside each other; of several, the left subtree has the largest power of two that leaves something for the
+/// right one. `flags` are those of the topmost node.
+fn subtree(platform: Platform, chunks: &[Words], flags: u8) -> Words {
+    if let [alone] = chunks {
+        return *alone;
     }
-}
-
-/// The left subtree has the largest power of two of chunks that leaves something for the right one.
-fn parent(platform: Platform, chunks: &[Words], flags: u8) -> Words {
-    let left = chunks.len().next_power_of_two() / 2;
-    let side = |chunks: &[Words]| match chunks {
-        [alone] => *alone,
-        _ => parent(platform, chunks, 0),
-    };
+    let (left, right) = chunks.split_at(chunks.len().next_power_of_two() / 2);
     let mut block = [0; BLOCK_LEN];
-    block[..32].copy_from_slice(&bytes_of(&side(&chunks[..left])));
-    block[32..].copy_from_slice(&bytes_of(&side(&chunks[left..])));
+    block[..32].copy_from_slice(&bytes_of(&subtree(platform, left, 0)));
+    block[32..].copy_from_slice(&bytes_of(&subtree(platform, right, 0)));
     let mut value = IV;
     platform.compress_in_place(&mut value, &block, 64, 0, PARENT | flags);
     value

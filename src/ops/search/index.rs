@@ -112,6 +112,11 @@ pub(super) fn open_or_build(repo: &Repo, root: RootId, progress: &dyn Progress) 
     open(&folder, root).ok_or_else(|| vanished(&folder.display().to_string()))
 }
 
+fn cannot_build(place: &str, error: &dyn std::error::Error) -> OpError {
+    let hint = "check the space and the permissions there; the index is a cache and may be deleted";
+    OpError::new(ErrorKind::Outside, format!("cannot build the search index {place}: {error}"), hint)
+}
+
 fn vanished(place: &str) -> OpError {
     OpError::new(
         ErrorKind::Outside,
@@ -196,19 +201,18 @@ pub(super) fn register(index: &mut Index) -> tantivy::Result<Fields> {
 fn build(repo: &Repo, root: RootId, folder: &Path, progress: &dyn Progress) -> Result<(), OpError> {
     let made = tempdir(repo, root)?;
     let place = made.display().to_string();
-    let directory = MmapDirectory::open(&made).map_err(|error| {
-        let hint = "check the disk and the permissions there; the index is a cache and may be deleted";
-        OpError::new(ErrorKind::Outside, format!("cannot build the search index {place}: {error}"), hint)
-    })?;
-    let outcome = fill(repo, root, directory, &place, progress).and_then(|rows| {
-        let manifest = Manifest { format: FORMAT, root, rows, files: marks(&made)? };
-        let path = made.join(MANIFEST);
-        let text = serde_json::to_vec(&manifest)
-            .map_err(|error| OpError::io("write", &path, &std::io::Error::from(error)))?;
-        crate::base::fs::write_atomic(&path, &text).map_err(|error| OpError::io("write", &path, &error))?;
-        fs::remove_dir_all(folder).ok();
-        fs::rename(&made, folder).map_err(|error| OpError::io("create", folder, &error))
-    });
+    let directory = MmapDirectory::open(&made).map_err(|error| cannot_build(&place, &error));
+    let outcome =
+        directory.and_then(|directory| fill(repo, root, directory, &place, progress)).and_then(|rows| {
+            let manifest = Manifest { format: FORMAT, root, rows, files: marks(&made)? };
+            let path = made.join(MANIFEST);
+            let text = serde_json::to_vec(&manifest)
+                .map_err(|error| OpError::io("write", &path, &std::io::Error::from(error)))?;
+            crate::base::fs::write_atomic(&path, &text)
+                .map_err(|error| OpError::io("write", &path, &error))?;
+            fs::remove_dir_all(folder).ok();
+            fs::rename(&made, folder).map_err(|error| OpError::io("create", folder, &error))
+        });
     if outcome.is_err() {
         fs::remove_dir_all(&made).ok();
     }
@@ -232,10 +236,7 @@ fn fill(
     place: &str,
     progress: &dyn Progress,
 ) -> Result<u64, OpError> {
-    let failed = |error: tantivy::TantivyError| {
-        let hint = "check the space and the permissions there; the index is a cache and may be deleted";
-        OpError::new(ErrorKind::Outside, format!("cannot build the search index {place}: {error}"), hint)
-    };
+    let failed = |error: tantivy::TantivyError| cannot_build(place, &error);
     let store = repo.store();
     progress.begin("building the search index", Some(tree::totals(store, root)?.bytes));
     let mut index = Index::create(directory, schema(), IndexSettings::default()).map_err(failed)?;
